@@ -1,0 +1,81 @@
+import Synchronization
+
+extension EventLoop {
+    /// Suspends until the descriptor is ready for `interest`, and says for what. For the actor that owns the
+    /// descriptor, on this loop: it must not be watched otherwise meanwhile. Throws `CancellationError`.
+    package func readiness(
+        of descriptor: Int32, for interest: Readiness, isolation: isolated (any Actor)? = #isolation
+    ) async throws -> Readiness {
+        assertIsolated()
+        defer { unwatch(descriptor) }
+        return try await suspended { waiter in
+            watch(descriptor, for: interest) { waiter.resume(with: .success($0)) }
+        }
+    }
+
+    /// Suspends for `delay`, on this loop. Throws `CancellationError`.
+    package func sleep(for delay: Duration, isolation: isolated (any Actor)? = #isolation)
+        async throws
+    {
+        assertIsolated()
+        var timer: TimerID?
+        defer { timer.map(cancel) }
+        try await suspended { waiter in
+            timer = schedule(after: delay) { waiter.resume(with: .success(())) }
+        }
+    }
+
+    private func suspended<Value: Sendable>(
+        isolation: isolated (any Actor)? = #isolation, _ register: (Waiter<Value>) -> Void
+    ) async throws -> Value {
+        let waiter = Waiter<Value>()
+        return try await withTaskCancellationHandler {
+            _ = isolation  // captured, or the closure would leave the actor and with it the loop's thread
+            return try await withCheckedThrowingContinuation { continuation in
+                waiter.hold(continuation)
+                register(waiter)
+            }
+        } onCancel: {
+            waiter.resume(with: .failure(CancellationError()))
+        }
+    }
+}
+
+/// A continuation that whoever comes first resumes: the event it waits for, or the cancellation of its task.
+package final class Waiter<Value: Sendable>: Sendable {
+    private enum State {
+        case idle
+        case waiting(CheckedContinuation<Value, any Error>)
+        case resumed(Result<Value, any Error>)
+    }
+    private let state = Mutex(State.idle)
+
+    package init() {}
+
+    /// Holds the continuation until ``resume(with:)``; at once if that was called already.
+    package func hold(_ continuation: CheckedContinuation<Value, any Error>) {
+        let early: Result<Value, any Error>? = state.withLock { state in
+            if case .resumed(let result) = state { return result }
+            state = .waiting(continuation)
+            return nil
+        }
+        if let early { continuation.resume(with: early) }
+    }
+
+    /// The first call decides; later ones do nothing.
+    package func resume(with result: Result<Value, any Error>) {
+        let continuation: CheckedContinuation<Value, any Error>? = state.withLock { state in
+            switch state {
+            case .idle:
+                state = .resumed(result)
+                return nil
+            case .waiting(let continuation):
+                state = .resumed(result)
+                return continuation
+            case .resumed:
+                return nil
+            }
+        }
+        continuation?.resume(with: result)
+    }
+}
