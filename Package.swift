@@ -30,6 +30,10 @@ let package = Package(
         // Rooms, lowest first. A room imports only rooms above it in this list (checked by .ci/check-imports).
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
 
+        .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
+
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
+        .testTarget(
+            name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
     ]
 )
