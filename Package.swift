@@ -31,6 +31,8 @@ let package = Package(
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
+        .target(
+            name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
