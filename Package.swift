@@ -34,6 +34,9 @@ let package = Package(
         .target(
             name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
+        .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Execution", dependencies: ["Fleet"], swiftSettings: settings),
+
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),

@@ -1,0 +1,60 @@
+/// A refusal or failure that a user can be told. One vocabulary for every room from `Fleet` upward.
+///
+/// ``code`` is the contract: codes are added, never renamed or reused. ``cause`` is for the log only and never
+/// reaches a response; no message or hint holds a token, an environment variable's value or a bind.
+package struct ServiceError: Error, CustomStringConvertible {
+    package enum Code: String, CaseIterable, Sendable, Codable {
+        // The request
+        case malformedJSON = "malformed_json"
+        case invalidRequest = "invalid_request"
+        case bodyTooLarge = "body_too_large"
+        case requestTimeout = "request_timeout"
+        case unsupportedMediaType = "unsupported_media_type"
+        case notAcceptable = "not_acceptable"
+        case routeNotFound = "route_not_found"
+        case methodNotAllowed = "method_not_allowed"
+        // The caller
+        case unauthenticated
+        case forbidden
+        case tooManyExecutions = "too_many_executions"
+        case quotaExceeded = "quota_exceeded"
+        case limitExceeded = "limit_exceeded"
+        // What was asked for
+        case unknownLanguage = "unknown_language"
+        case runtimeUnavailable = "runtime_unavailable"
+        case environmentNotFound = "environment_not_found"
+        case executionNotFound = "execution_not_found"
+        case executionNotRunning = "execution_not_running"
+        case tokenNotFound = "token_not_found"
+        case userNotFound = "user_not_found"
+        case alreadyExists = "already_exists"
+        // The VM
+        case illegalTransition = "illegal_transition"
+        case vmStartTimeout = "vm_start_timeout"
+        case vmFailed = "vm_failed"
+        case vmDestroyed = "vm_destroyed"
+        case vmUnreachable = "vm_unreachable"
+        case hostKeyMismatch = "host_key_mismatch"
+        case executionLost = "execution_lost"
+        // Ourselves
+        case serviceUnavailable = "service_unavailable"
+        case shuttingDown = "shutting_down"
+        case internalError = "internal_error"
+    }
+
+    package let code: Code
+    package let message: String
+    package let hint: String
+    package var cause: (any Error)?
+
+    package init(_ code: Code, _ message: String, hint: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.cause = cause
+    }
+
+    package var description: String {
+        "\(code.rawValue): \(message) \(hint)" + (cause.map { " Cause: \($0)" } ?? "")
+    }
+}
