@@ -37,6 +37,10 @@ let package = Package(
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Execution", dependencies: ["Fleet"], swiftSettings: settings),
 
+        // Fixtures and helpers of the test targets: live servers, temporary directories.
+        .target(
+            name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport", swiftSettings: settings),
+
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
