@@ -1,0 +1,70 @@
+# `make up` on a fresh Debian 12 with a Swift toolchain installs what is missing, builds, and starts Martlet.
+# Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= /usr/local
+RELEASE := -c release --product martlet --static-swift-stdlib
+SHELL_SCRIPTS := .ci/run .ci/packages
+C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
+
+.PHONY: up build runner test check format bench install deps toolchain clean help
+
+help:  ## these lines
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
+
+up: build  ## build and start everything on this machine
+	@exec .build/release/martlet up $(ARGS)
+
+build: deps toolchain runner  ## the release binary and the runner
+	@swift build $(RELEASE)
+
+runner: deps  ## the program inside each VM
+	@$(MAKE) -C sandbox
+
+test: toolchain  ## everything, with the packages of all languages
+	@.ci/packages --runtimes
+	@$(MAKE) -C sandbox
+	@$(MAKE) -C sandbox test
+	@swift test $(if $(FILTER),--filter '$(FILTER)')
+
+check: toolchain  ## layout, import arrows, shell syntax
+	@.ci/check-imports
+	@for script in $(SHELL_SCRIPTS); do bash -n "$$script"; done
+	@for runtime in runtimes/*/runtime.json; do jq -e . "$$runtime" >/dev/null || { echo "$$runtime: not JSON"; exit 1; }; done
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
+	@if [ -f sandbox/.clang-format ] && command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(C_FILES); fi
+
+format: toolchain  ## lay all sources out
+	@swift format --in-place --recursive --parallel Package.swift Sources Tests
+	@if [ -f sandbox/.clang-format ] && command -v clang-format >/dev/null; then clang-format -i $(C_FILES); fi
+
+bench: build  ## what Martlet is measured against, in one run
+	@Benchmarks/run
+
+install: build  ## under PREFIX (default /usr/local)
+	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'
+	install -D -m 755 .build/sandbox/martlet-runner '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-runner'
+	mkdir -p '$(DESTDIR)$(PREFIX)/share/martlet'
+	cp -R runtimes '$(DESTDIR)$(PREFIX)/share/martlet/'
+	mkdir -p '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	.build/release/martlet --generate-completion-script bash \
+		>'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/martlet'
+
+deps:  ## the Debian packages that are missing
+	@.ci/packages
+
+toolchain:
+	@command -v swift >/dev/null || { \
+		echo "No 'swift' in PATH. Martlet needs Swift 6.3 or newer: https://www.swift.org/install/linux/ (Debian 12)." >&2; \
+		exit 1; }
+	@version=$$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1); \
+	printf '6.3\n%s\n' "$$version" | sort -V -C || { \
+		echo "Swift $$version is too old: Martlet needs 6.3 or newer (https://www.swift.org/install/linux/)." >&2; \
+		exit 1; }
+
+clean:  ## what was built
+	rm -rf .build
