@@ -28,13 +28,13 @@ package struct ExitReport: Sendable, Hashable {
     package var reason: Reason
     package var stage: Stage
     package var durationMs: Double
-    package var cpuMs: Double
-    package var maxRssBytes: Int
+    package var cpuMs: Double?  // nil when the runner could not say: the run was cut off
+    package var maxRssBytes: Int?
     package var truncated: Bool
 
     package init(
-        exitCode: Int?, signal: String?, reason: Reason, stage: Stage, durationMs: Double, cpuMs: Double,
-        maxRssBytes: Int, truncated: Bool
+        exitCode: Int?, signal: String?, reason: Reason, stage: Stage, durationMs: Double, cpuMs: Double?,
+        maxRssBytes: Int?, truncated: Bool
     ) {
         self.exitCode = exitCode
         self.signal = signal
