@@ -91,14 +91,8 @@ package actor ChildProcess {
     package func wait() async throws -> Ending {
         if let ending { return ending }
         let waiter = Waiter<Ending>()
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                waiter.hold(continuation)
-                waiters.append(waiter)
-            }
-        } onCancel: {
-            waiter.resume(with: .failure(CancellationError()))
-        }
+        waiters.append(waiter)
+        return try await waiter.value()
     }
 
     /// Sends the signal unless the program has ended: the number of a process that is gone is never signalled.

@@ -29,15 +29,8 @@ extension EventLoop {
         isolation: isolated (any Actor)? = #isolation, _ register: (Waiter<Value>) -> Void
     ) async throws -> Value {
         let waiter = Waiter<Value>()
-        return try await withTaskCancellationHandler {
-            _ = isolation  // captured, or the closure would leave the actor and with it the loop's thread
-            return try await withCheckedThrowingContinuation { continuation in
-                waiter.hold(continuation)
-                register(waiter)
-            }
-        } onCancel: {
-            waiter.resume(with: .failure(CancellationError()))
-        }
+        register(waiter)
+        return try await waiter.value()
     }
 }
 
@@ -51,6 +44,17 @@ package final class Waiter<Value: Sendable>: Sendable {
     private let state = Mutex(State.idle)
 
     package init() {}
+
+    /// Suspends until ``resume(with:)``, at once if that was called already. Throws what it was resumed with, or
+    /// `CancellationError`. One caller.
+    package func value(isolation: isolated (any Actor)? = #isolation) async throws -> Value {
+        try await withTaskCancellationHandler {
+            _ = isolation  // captured, or the closure would leave the caller's actor
+            return try await withCheckedThrowingContinuation { hold($0) }
+        } onCancel: {
+            resume(with: .failure(CancellationError()))
+        }
+    }
 
     /// Holds the continuation until ``resume(with:)``; at once if that was called already.
     package func hold(_ continuation: CheckedContinuation<Value, any Error>) {
