@@ -35,7 +35,7 @@ let package = Package(
             name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
         .target(name: "Fleet", swiftSettings: settings),
-        .target(name: "Execution", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
 
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
