@@ -34,6 +34,9 @@ let package = Package(
         .target(
             name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
+        .target(
+            name: "Redis", dependencies: ["CHiredis", "EventLoop", logging], swiftSettings: settings),
+
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
 
