@@ -31,6 +31,7 @@ let package = Package(
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
+        .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
         .target(
             name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
@@ -47,5 +48,7 @@ let package = Package(
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
+        .testTarget(
+            name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
     ]
 )
