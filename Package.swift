@@ -41,10 +41,16 @@ let package = Package(
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
 
+        .target(
+            name: "Operator", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
+
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
             name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport", swiftSettings: settings),
 
+        .testTarget(
+            name: "OperatorTests", dependencies: ["EventLoop", "Operator", "TestSupport", logging],
+            swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
