@@ -1,0 +1,131 @@
+/* What the processes of a run use, read from a procfs; and their end where there is no PID namespace. */
+#include "runner.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_PROCESSES = 8192 }; /* beyond that a count is as good as a limit passed */
+
+struct process {
+    pid_t pid, parent;
+    int64_t cpu_ticks, rss_pages, threads;
+    bool wanted;
+};
+
+/* Fields of /proc/PID/stat after the command's name, which may hold anything, parentheses too (man 5 proc). */
+static bool parse_stat(const char *text, struct process *process)
+{
+    const char *end = strrchr(text, ')');
+    long long parent, user, system, child_user, child_system, threads, rss;
+    if (!end ||
+        sscanf(end + 1,
+               " %*c %lld %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld %lld %*d %*d %lld %*d %*u %*u %lld",
+               &parent, &user, &system, &child_user, &child_system, &threads, &rss) != 7)
+        return false;
+    process->parent = (pid_t)parent;
+    process->cpu_ticks = user + system + child_user + child_system;
+    process->threads = threads;
+    process->rss_pages = rss;
+    return true;
+}
+
+static size_t list_processes(int procfs, struct process *processes)
+{
+    int listing = openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = listing < 0 ? NULL : fdopendir(listing);
+    if (!directory)
+        return 0;
+    size_t count = 0;
+    for (struct dirent *entry; count < MAX_PROCESSES && (entry = readdir(directory));) {
+        char path[64], text[1024];
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+            continue;
+        format_into(path, sizeof path, "%.20s/stat", entry->d_name);
+        if (!read_text_at(procfs, path, text, sizeof text))
+            continue; /* gone meanwhile */
+        processes[count].pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (parse_stat(text, &processes[count]))
+            count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+/* Marks all processes, or the descendants of `root` (a parent is not always listed before its child). */
+static void mark(struct process *processes, size_t count, pid_t root)
+{
+    for (size_t i = 0; i < count; i++)
+        processes[i].wanted = root == 0 || processes[i].parent == root;
+    for (bool changed = root != 0; changed;) {
+        changed = false;
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; !processes[i].wanted && j < count; j++)
+                if (processes[j].wanted && processes[j].pid == processes[i].parent)
+                    changed = processes[i].wanted = true;
+    }
+}
+
+static struct process *snapshot(int procfs, pid_t root, size_t *count)
+{
+    struct process *processes = allocate(MAX_PROCESSES * sizeof *processes);
+    *count = list_processes(procfs, processes);
+    mark(processes, *count, root);
+    return processes;
+}
+
+bool tree_usage(int procfs, pid_t root, struct tree_usage *usage)
+{
+    size_t count;
+    struct process *processes = snapshot(procfs, root, &count);
+    int64_t ticks = 0, pages = 0;
+    *usage = (struct tree_usage){0};
+    for (size_t i = 0; i < count; i++) {
+        if (!processes[i].wanted)
+            continue;
+        ticks += processes[i].cpu_ticks;
+        pages += processes[i].rss_pages;
+        usage->tasks += processes[i].threads;
+    }
+    usage->cpu_ms = ticks * 1000 / sysconf(_SC_CLK_TCK);
+    usage->rss_bytes = pages * sysconf(_SC_PAGESIZE);
+    free(processes);
+    return count > 0;
+}
+
+int64_t tree_proportional_bytes(int procfs, pid_t root)
+{
+    size_t count;
+    struct process *processes = snapshot(procfs, root, &count);
+    int64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        char path[64], text[4096];
+        if (!processes[i].wanted)
+            continue;
+        format_into(path, sizeof path, "%d/smaps_rollup", (int)processes[i].pid);
+        const char *line = read_text_at(procfs, path, text, sizeof text) ? strstr(text, "\nPss:") : NULL;
+        bytes += line ? strtoll(line + 5, NULL, 10) * 1024 : processes[i].rss_pages * sysconf(_SC_PAGESIZE);
+    }
+    free(processes);
+    return bytes;
+}
+
+size_t tree_kill(pid_t root)
+{
+    int procfs = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (procfs < 0)
+        return 0;
+    size_t count, killed = 0;
+    struct process *processes = snapshot(procfs, root, &count);
+    for (size_t i = 0; i < count; i++)
+        if (processes[i].wanted && kill(processes[i].pid, SIGKILL) == 0)
+            killed++;
+    free(processes);
+    close(procfs);
+    return killed;
+}

@@ -1,0 +1,298 @@
+/* What the files of the runner share. The theory of operation is at the top of main.c. */
+#ifndef MARTLET_RUNNER_H
+#define MARTLET_RUNNER_H
+
+#include <jansson.h>
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#ifndef MARTLET_VERSION
+#define MARTLET_VERSION "0.0.0"
+#endif
+
+enum {
+    FRAME_HEADER = 5,               /* u8 type, u32 length, little-endian */
+    FRAME_OUTPUT_MAX = 64 * 1024,   /* payload of one stdout or stderr frame */
+    FRAME_INPUT_MAX = 1024 * 1024,  /* payload of one frame to the runner, but for the request */
+    REQUEST_MAX = 16 * 1024 * 1024, /* payload of the request frame */
+    MAX_RUNS = 1024,                /* live runs; one more is refused as too_busy */
+    MAX_RUNTIMES = 128,
+    SECRET_LENGTH = 64,
+};
+
+/* ---- util.c: failure, clocks, text ------------------------------------------------------------ */
+
+/* The runner's own fault: say so on stderr and end this process. Never used for the program's fate. */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void die_errno(const char *what);
+/* Told the message instead of stderr, where stderr is the program's or a client waits for an answer. */
+extern void (*die_hook)(const char *message);
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* snprintf that refuses to truncate: a cut path or JSON text is a fault, not a shorter text. */
+void format_into(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+char *copy_text(const char *text);
+void *allocate(size_t size);
+int64_t monotonic_ms(void);
+/* Whole small file into `buffer` as a C string; false (with errno) if it cannot be read. */
+bool read_text_at(int directory, const char *path, char *buffer, size_t size);
+bool write_text_at(int directory, const char *path, const char *text);
+/* Strict base64 (RFC 4648, padding required) into a fresh buffer; NULL if malformed. */
+uint8_t *base64_decode(const char *text, size_t length, size_t *decoded_length);
+/* "SIGSEGV" for 11; "SIG34" for one without a name of its own. Valid until the next call. */
+const char *signal_name(int number);
+
+/* ---- config.c: the configuration file --------------------------------------------------------- */
+
+/* 0 means "not said" in every field. */
+struct limits {
+    int64_t memory_mb, processes, output_bytes, timeout_ms, cpu_ms;
+};
+
+struct user {
+    char *name;
+    uid_t uid;
+    gid_t gid;
+    char *home;
+};
+
+struct cgroup_roots {
+    char *memory, *pids, *cpuacct; /* version 1: one directory a controller, each may be missing */
+    char *unified;                 /* version 2 */
+};
+
+struct config {
+    char secret[SECRET_LENGTH + 1];
+    uint16_t port;
+    char *runtimes;
+    struct user user;
+    struct limits limits; /* the ceiling: every field is set */
+    struct cgroup_roots cgroup;
+    bool shared_network; /* runs see the VM's network instead of one of their own */
+};
+
+void config_load(struct config *config, const char *path);
+/* Reads the known fields of a JSON object of limits. False if one is not a positive integer: `problem` says which. */
+bool limits_parse(const json_t *object, struct limits *limits, const char **problem);
+
+/* ---- frame.c: the wire ------------------------------------------------------------------------ */
+
+enum frame_type {
+    FRAME_REQUEST = 1,
+    FRAME_STDIN = 2,
+    FRAME_STDIN_END = 3,
+    FRAME_SIGNAL = 4,
+    FRAME_WINDOW = 5,
+    FRAME_STARTED = 16,
+    FRAME_STDOUT = 17,
+    FRAME_STDERR = 18,
+    FRAME_EXIT = 19,
+    FRAME_REFUSED = 20,
+};
+
+void frame_header(uint8_t header[FRAME_HEADER], enum frame_type type, uint32_t length);
+
+/* Frames that follow a request, taken apart piece by piece from a bounded buffer. */
+struct frame_stream {
+    uint8_t buffer[32 * 1024];
+    size_t start, end; /* what was received and not yet consumed */
+    uint8_t type;
+    uint32_t left; /* of the payload of a stdin or window frame */
+    bool inside;
+};
+
+struct frame_piece {
+    enum { PIECE_NONE, PIECE_STDIN, PIECE_STDIN_END, PIECE_SIGNAL, PIECE_VIOLATION } kind;
+    const uint8_t *bytes; /* PIECE_STDIN: say how much was taken with frame_stream_consume */
+    size_t length;
+    int signal;
+    const char *problem;
+};
+
+/* Where to receive into, and how much: 0 while unconsumed bytes fill the buffer. The caller adds what came to `end`. */
+size_t frame_stream_room(struct frame_stream *stream, uint8_t **where);
+struct frame_piece frame_stream_next(struct frame_stream *stream);
+void frame_stream_consume(struct frame_stream *stream, size_t length);
+
+/* Blocking with a deadline, for the parts of a connection where nothing else can happen. */
+bool send_all(int socket, const void *bytes, size_t length, int64_t deadline);
+bool send_frame(int socket, enum frame_type type, const void *payload, size_t length, int64_t deadline);
+/* Answers with a refused frame. `message` may hold any text. */
+void send_refused(int socket, const char *code, const char *message);
+/* The request's payload (to be freed). NULL if the peer went away or broke the protocol: `problem` is set for the
+ * latter. */
+char *receive_request(int socket, size_t *length, const char **problem);
+/* Ends the stream so that the peer reads all of it, whatever it still had under way to us. */
+void close_gently(int socket);
+
+/* ---- runtime.c: languages --------------------------------------------------------------------- */
+
+struct runtime {
+    char *name;
+    json_t *spec;
+    struct limits limits;
+};
+
+struct runtimes {
+    char *directory;
+    struct runtime items[MAX_RUNTIMES];
+    size_t count;
+    struct timespec modified;
+    struct version_cache *versions; /* shared by all processes of the runner */
+};
+
+#define SEARCH_PATH "/usr/local/bin:/usr/bin:/bin"
+
+void runtimes_load(struct runtimes *runtimes, const char *directory);
+/* Loads again if a folder was added or removed since, or if `force`. */
+void runtimes_refresh(struct runtimes *runtimes, bool force);
+const struct runtime *runtimes_find(const struct runtimes *runtimes, const char *name);
+/* Absolute path of a command, looked up in SEARCH_PATH unless it holds a slash; NULL if there is none. */
+char *command_find(const char *name);
+bool runtime_available(const struct runtime *runtime);
+/* One step's words ("compile", "run") with {file}, {binary}, {dir}, {runtime} replaced; NULL-terminated; NULL if it has
+ * none. */
+char **runtime_command(const struct runtimes *runtimes, const struct runtime *runtime, const char *step,
+                       const char *directory, const json_t *more);
+
+/* ---- request.c: what a client asks for -------------------------------------------------------- */
+
+struct request {
+    json_t *json; /* owns every string below */
+    enum { OP_RUN, OP_PING, OP_RUNTIMES } op;
+    const char *id, *language;
+    const json_t *args, *env, *files;
+    struct limits limits;
+};
+
+struct refusal {
+    char code[24];
+    char message[232];
+};
+
+void refuse(struct refusal *refusal, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* False with `refusal` filled. Secrets are compared in constant time. */
+bool request_parse(const char *text, size_t length, const char *secret, struct request *request,
+                   struct refusal *refusal);
+void request_free(struct request *request);
+/* Writes the code file and the request's files below `directory`, owned by `user`. */
+bool request_write_files(const struct request *request, int directory, const char *code_name, const struct user *user,
+                         struct refusal *refusal);
+
+/* ---- cgroup.c --------------------------------------------------------------------------------- */
+
+struct cgroup {
+    const struct cgroup_roots *roots;
+    char name[32];
+    bool memory, pids, cpu; /* which of them the kernel enforces or counts for this run */
+    int procs[3];           /* descriptors of cgroup.procs that the program writes itself into */
+    size_t procs_count;
+};
+
+struct cgroup_usage {
+    int64_t cpu_ms, peak_bytes; /* -1 where not counted */
+    bool out_of_memory, out_of_processes;
+};
+
+/* Once, when the runner starts: takes the delegated directories over and removes what an earlier runner left. */
+void cgroup_prepare(struct cgroup_roots *roots);
+void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits);
+void cgroup_enter(const struct cgroup *group);
+void cgroup_usage(const struct cgroup *group, struct cgroup_usage *usage);
+void cgroup_remove(struct cgroup *group);
+
+/* ---- policy.c: the seccomp filter ------------------------------------------------------------- */
+
+/* Compiles the filter once; every run loads the same program. */
+void policy_compile(struct sock_fprog *program);
+void policy_apply(const struct sock_fprog *program);
+
+/* ---- confine.c: namespaces, mounts, privileges ------------------------------------------------ */
+
+struct confinement {
+    bool namespaces;  /* PID, mount, IPC and UTS namespaces; false: process group and subreaper only */
+    bool network;     /* a network namespace of its own as well */
+    bool switch_user; /* programs run as config.user, not as the runner's own user */
+};
+
+/* Finds out what this place allows, by trying. */
+struct confinement confinement_probe(const struct config *config);
+int confinement_clone_flags(const struct confinement *confinement);
+/* In the fresh namespaces: private /tmp, /var/tmp, /dev/shm and /proc. False with errno. */
+bool confine_mounts(int64_t megabytes);
+bool loopback_up(void);
+/* Gives up every capability but the one to signal the run's processes. */
+void confine_init(void);
+/* Last steps before exec: user, limits, descriptors, filter. Dies on any failure. */
+void confine_program(const struct config *config, const struct confinement *confinement, const struct limits *limits,
+                     const struct sock_fprog *filter);
+
+/* ---- process.c: what the processes of a run use ----------------------------------------------- */
+
+struct tree_usage {
+    int64_t cpu_ms, rss_bytes;
+    int64_t tasks; /* threads of all processes */
+};
+
+/* Sums over one procfs: all of it if `root` is 0, else the descendants of `root` without itself. */
+bool tree_usage(int procfs, pid_t root, struct tree_usage *usage);
+/* The same memory with shared pages shared out (PSS): slow, exact. */
+int64_t tree_proportional_bytes(int procfs, pid_t root);
+/* Kills the descendants of `root`; returns how many were found. */
+size_t tree_kill(pid_t root);
+
+/* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
+
+struct runner {
+    struct config config;
+    struct runtimes runtimes;
+    struct confinement confinement;
+    struct sock_fprog filter;
+    int64_t started_at;
+};
+
+struct run {
+    const struct runner *runner;
+    struct request request;
+    const struct runtime *runtime;
+    struct limits limits;
+    struct cgroup cgroup;
+    int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
+    int input, output, error; /* the program's ends of the three pipes, or the supervisor's */
+    char directory[64];       /* where the program starts: /tmp/run, or a private one without namespaces */
+};
+
+/* From init to supervisor. REPORT_STARTED carries the descriptors of the run's /proc and tmpfs, if it has its own. */
+struct report {
+    enum { REPORT_STARTED, REPORT_ENDED, REPORT_REFUSED } kind;
+    enum { STAGE_COMPILE, STAGE_RUN } stage;
+    int status; /* as of waitpid */
+    struct refusal refusal;
+};
+
+/* Sets the run up, starts its program, reaps, reports. Runs as PID 1 of the run's namespace. */
+_Noreturn void stage_main(struct run *run);
+
+/* ---- run.c: the supervisor of one connection -------------------------------------------------- */
+
+/* Serves one connection from first byte to close; the process ends with it. */
+_Noreturn void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs);
+
+/* ---- init.c, server.c ------------------------------------------------------------------------- */
+
+struct ssh {
+    int listener; /* -1: none */
+    const char *program, *config;
+};
+
+int server_main(struct runner *runner, const struct ssh *ssh);
+/* Forks an sshd for one accepted connection; its pid, or -1. Takes the socket over. */
+pid_t ssh_hand_off(const struct ssh *ssh, int socket);
+/* One step's --version output, for `runtimes`; in runtime.c. */
+json_t *runtimes_describe(struct runner *runner);
+
+#endif
