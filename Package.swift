@@ -37,6 +37,8 @@ let package = Package(
 
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoop", logging], swiftSettings: settings),
+        .target(
+            name: "PostgreSQL", dependencies: ["CLibPQ", "CLinux", "EventLoop", logging], swiftSettings: settings),
 
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
