@@ -48,10 +48,14 @@ let package = Package(
 
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
-            name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/TestSupport", swiftSettings: settings),
+            name: "TestSupport", dependencies: ["EventLoop", "Redis", logging], path: "Tests/TestSupport",
+            swiftSettings: settings),
 
         .testTarget(
             name: "OperatorTests", dependencies: ["EventLoop", "Operator", "TestSupport", logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RedisTests", dependencies: ["EventLoop", "Redis", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(

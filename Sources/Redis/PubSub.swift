@@ -104,11 +104,7 @@ actor PubSub {
         let limit = RedisError(.timeout, "\(link.endpoint): subscription not confirmed within \(Self.patience)")
         let timer = loop.schedule(after: Self.patience) { confirmation.resume(with: .failure(limit)) }
         defer { loop.cancel(timer) }
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { confirmation.hold($0) }
-        } onCancel: {
-            confirmation.resume(with: .failure(CancellationError()))
-        }
+        try await confirmation.value()
     }
 
     private func ask(for names: [String]) {

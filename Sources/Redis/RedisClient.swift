@@ -66,6 +66,7 @@ package final class RedisClient: Sendable {
 
     /// Subscribes and calls `body` once the server has confirmed it, so that nothing published from then on is
     /// missed. Unsubscribes when `body` ends. Throws `.timeout` when not confirmed within 5 s.
+    @discardableResult
     package func withSubscription<R>(
         to channels: [String], _ body: (RedisSubscription) async throws -> R
     ) async throws -> R {
@@ -81,6 +82,7 @@ package final class RedisClient: Sendable {
     }
 
     /// Lends a connection of its own, for commands that block, and closes it. `name` is what `CLIENT LIST` shows.
+    @discardableResult
     package func withBlockingConnection<R>(
         name: String?, _ body: (RedisConnection) async throws -> R
     ) async throws -> R {

@@ -49,6 +49,7 @@ package actor RedisConnection {
     }
 
     /// Lends a connection of its own, named `name` in the server's `CLIENT LIST`, and closes it.
+    @discardableResult
     package static func withConnection<R>(
         url: String, name: String? = nil, loop: EventLoop = .next(), logger: Logger = Logger(label: "martlet.redis"),
         _ body: (RedisConnection) async throws -> R
@@ -108,11 +109,7 @@ package actor RedisConnection {
         let deadline = ContinuousClock.now + replyLimit
         requests.append(Request(waiter: waiter, deadline: deadline, missing: commands.count))
         watchDeadline()
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { waiter.hold($0) }
-        } onCancel: {
-            waiter.resume(with: .failure(CancellationError()))
-        }
+        return try await waiter.value()
     }
 
     private var isOpen: Bool {
@@ -123,7 +120,6 @@ package actor RedisConnection {
         let deadline = ContinuousClock.now + Self.patience
         repeat {
             if link.isClosed { throw RedisError(.closed, "\(link.endpoint): closed by us") }
-            link.open()
             lastArrival += 1
             let number = lastArrival
             let waiter = Waiter<Void>()
@@ -135,11 +131,8 @@ package actor RedisConnection {
                 loop.cancel(timer)
                 arrivals[number] = nil
             }
-            try await withTaskCancellationHandler {
-                try await withCheckedThrowingContinuation { waiter.hold($0) }
-            } onCancel: {
-                waiter.resume(with: .failure(CancellationError()))
-            }
+            link.open()  // last: where there is no socket it fails before it returns
+            try await waiter.value()
         } while !isOpen
     }
 

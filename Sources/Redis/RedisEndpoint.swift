@@ -22,7 +22,8 @@ struct RedisEndpoint: Sendable, CustomStringConvertible {
         let databaseText: String?
         switch scheme {
         case "unix", "redis+unix", "unix+redis":
-            guard parts.path.hasPrefix("/"), parts.path.utf8.count < 108 else {  // sun_path
+            let isLocal = (parts.host ?? "").isEmpty
+            guard isLocal, parts.path.hasPrefix("/"), parts.path.utf8.count < 108 else {  // sun_path
                 throw RedisError(.invalidURL, "Path of the Redis socket must be absolute and shorter than 108 bytes.")
             }
             address = .unix(path: parts.path)
