@@ -29,6 +29,10 @@ package struct SQL: ExpressibleByStringInterpolation, Sendable, CustomStringConv
         package mutating func appendInterpolation(_ value: some PostgresEncodable) {
             parts.append(.bind(value.postgresBind))
         }
+        /// `nil` is NULL. Without this overload the compiler takes an optional here for a mistake and warns.
+        package mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            parts.append(.bind(value.postgresBind))
+        }
         package mutating func appendInterpolation(raw text: String) { appendLiteral(text) }
         package mutating func appendInterpolation(_ fragment: SQL) { parts += fragment.parts }
     }
