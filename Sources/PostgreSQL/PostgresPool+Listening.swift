@@ -5,10 +5,12 @@ extension PostgresPool {
 
     /// Listens on `channels` on a connection of its own until the task is cancelled or the pool closed. Notifications
     /// are handed to `body` one at a time, in order. `onConnect` is called once listening has begun, at first and after
-    /// every reconnect: what was sent meanwhile is lost, so whoever caches drops its caches there. A server that cannot
+    /// every reconnect: what was sent meanwhile is lost, so whoever caches drops its caches there. `onDisconnect` is
+    /// called each time the connection is found lost or cannot be had, before it is tried again. A server that cannot
     /// be reached is tried again, after 50 ms at first and 5 s at last.
     package func listen(
-        _ channels: [String], _ body: (PostgresNotification) async -> Void, onConnect: () async -> Void = {}
+        _ channels: [String], _ body: (PostgresNotification) async -> Void, onConnect: () async -> Void = {},
+        onDisconnect: () async -> Void = {}
     ) async throws {
         var failures = 0
         while true {
@@ -24,6 +26,7 @@ extension PostgresPool {
                     }
                 }
             } catch {
+                await onDisconnect()
                 try Task.checkCancellation()
                 if isClosed { throw Self.closedError }
                 failures += 1
