@@ -48,7 +48,7 @@ let package = Package(
 
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
-            name: "TestSupport", dependencies: ["EventLoop", "Redis", logging], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["EventLoop", "PostgreSQL", "Redis", logging], path: "Tests/TestSupport",
             swiftSettings: settings),
 
         .testTarget(
@@ -56,6 +56,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RedisTests", dependencies: ["EventLoop", "Redis", "TestSupport", logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PostgreSQLTests", dependencies: ["EventLoop", "PostgreSQL", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
