@@ -92,6 +92,7 @@ enum frame_type {
     FRAME_STDERR = 18,
     FRAME_EXIT = 19,
     FRAME_REFUSED = 20,
+    FRAME_CREDIT = 21,
 };
 
 void frame_header(uint8_t header[FRAME_HEADER], enum frame_type type, uint32_t length);

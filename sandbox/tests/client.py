@@ -14,7 +14,7 @@ import threading
 import time
 
 REQUEST, STDIN, STDIN_END, SIGNAL, WINDOW = 1, 2, 3, 4, 5
-STARTED, STDOUT, STDERR, EXIT, REFUSED = 16, 17, 18, 19, 20
+STARTED, STDOUT, STDERR, EXIT, REFUSED, CREDIT = 16, 17, 18, 19, 20, 21
 
 RUNNER = os.environ["MARTLET_RUNNER"]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -65,6 +65,7 @@ class Result:
 
     def __init__(self):
         self.stdout, self.stderr, self.exit, self.refused, self.started = b"", b"", None, None, None
+        self.credit = 0
 
     def __repr__(self):
         return f"<{self.exit or self.refused} stdout={self.stdout[:2000]!r} stderr={self.stderr[:2000]!r}>"
@@ -131,6 +132,8 @@ class Runner:
                 elif kind in (EXIT, REFUSED):
                     setattr(result, "exit" if kind == EXIT else "refused", json.loads(payload))
                     break
+                elif kind == CREDIT:
+                    result.credit += struct.unpack("<I", payload)[0]
                 else:
                     raise AssertionError(f"frame of type {kind}")
             if connection.socket.recv(1):

@@ -1,0 +1,267 @@
+/* One connection, in a process of its own: the request, and whichever answer it gets. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SEND_BUFFER = 256 * 1024, ANSWER_MS = 10 * 1000 };
+
+static void on_terminate(int number)
+{
+    (void)number;
+    terminated = 1;
+}
+
+/* ---- Starting --------------------------------------------------------------------------------- */
+
+static int64_t choose(int64_t asked, int64_t usual, int64_t ceiling)
+{
+    int64_t value = asked ? asked : usual ? usual : ceiling;
+    return value < ceiling ? value : ceiling;
+}
+
+static void choose_limits(struct run *run)
+{
+    const struct limits *asked = &run->request.limits, *usual = &run->runtime->limits;
+    const struct limits *ceiling = &run->runner->config.limits;
+    run->limits = (struct limits){
+        .memory_mb = choose(asked->memory_mb, usual->memory_mb, ceiling->memory_mb),
+        .processes = choose(asked->processes, usual->processes, ceiling->processes),
+        .output_bytes = choose(asked->output_bytes, usual->output_bytes, ceiling->output_bytes),
+        .timeout_ms = choose(asked->timeout_ms, usual->timeout_ms, ceiling->timeout_ms),
+        .cpu_ms = choose(asked->cpu_ms, usual->cpu_ms, ceiling->cpu_ms),
+    };
+}
+
+/* A pipe whose `ours` end does not block. It belongs to the program's user, who may open it as /dev/stdout. */
+static void make_pipe(int *ours, int *theirs, bool we_read)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        die_errno("pipe");
+    *ours = ends[we_read ? 0 : 1];
+    *theirs = ends[we_read ? 1 : 0];
+    const struct user *user = &me.runner->config.user;
+    if (me.runner->confinement.switch_user && fchown(*theirs, user->uid, user->gid) < 0)
+        die_errno("fchown");
+    if (fcntl(*ours, F_SETFL, O_NONBLOCK) < 0)
+        die_errno("fcntl");
+}
+
+static void make_directory(struct run *run)
+{
+    if (me.runner->confinement.namespaces) {
+        format_into(run->directory, sizeof run->directory, "/tmp/run");
+        return;
+    }
+    const struct user *user = &me.runner->config.user;
+    format_into(run->directory, sizeof run->directory, "/tmp/martlet-run-XXXXXX");
+    if (!mkdtemp(run->directory) ||
+        (me.runner->confinement.switch_user && chown(run->directory, user->uid, user->gid) < 0))
+        die_errno("the run's directory");
+}
+
+static void start_run(void)
+{
+    struct run *run = &me.run;
+    int controls[2], input, output, error;
+    choose_limits(run);
+    make_directory(run);
+    cgroup_create(&run->cgroup, &me.runner->config.cgroup, &run->limits);
+    make_pipe(&me.input, &input, false);
+    make_pipe(&me.output, &output, true);
+    make_pipe(&me.error, &error, true);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, controls) < 0)
+        die_errno("socketpair");
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        die_errno("prctl");
+
+    int flags = confinement_clone_flags(&me.runner->confinement) | CLONE_PIDFD | SIGCHLD;
+    me.started_at = me.last_progress = monotonic_ms();
+    me.deadline = me.started_at + run->limits.timeout_ms;
+    me.init = (pid_t)syscall(SYS_clone, flags, NULL, &me.init_ended, NULL, NULL);
+    if (me.init < 0)
+        die_errno("clone");
+    if (me.init == 0) {
+        int ours[] = {me.socket, me.input, me.output, me.error, controls[0]};
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+            close(ours[i]);
+        run->control = controls[1];
+        run->input = input;
+        run->output = output;
+        run->error = error;
+        stage_main(run);
+    }
+    me.control = controls[0];
+    close(controls[1]);
+    close(input);
+    close(output);
+    close(error);
+    request_free(&run->request);
+    malloc_trim(0);
+}
+
+/* ---- Ending ------------------------------------------------------------------------------------- */
+
+static void remove_directory(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        const struct user *user = &me.runner->config.user;
+        if (me.runner->confinement.switch_user &&
+            (setresgid(user->gid, user->gid, user->gid) < 0 || setresuid(user->uid, user->uid, user->uid) < 0))
+            _exit(70);
+        execl("/bin/rm", "rm", "-rf", "--", me.run.directory, (char *)NULL);
+        _exit(70);
+    }
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    rmdir(me.run.directory);
+}
+
+static void clean_up(void)
+{
+    cgroup_remove(&me.run.cgroup);
+    if (!me.runner->confinement.namespaces && me.run.directory[0])
+        remove_directory();
+}
+
+/* ---- Connections ------------------------------------------------------------------------------ */
+
+static void report_to_client(const char *message)
+{
+    warn("%s", message);
+    if (me.init > 0)
+        kill(me.init, SIGKILL);
+    send_refused(me.socket, "internal", message);
+}
+
+static void answer_json(json_t *json)
+{
+    static const char started[] = "{\"pid\":0}";
+    static const char ended[] =
+        "{\"exitCode\":0,\"signal\":null,\"reason\":\"exited\",\"stage\":\"run\",\"durationMs\":0,"
+        "\"cpuMs\":0,\"maxRssBytes\":0,\"truncated\":false}";
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (!text)
+        die("no memory for an answer");
+    int64_t deadline = monotonic_ms() + ANSWER_MS;
+    bool sent = send_frame(me.socket, FRAME_STARTED, started, strlen(started), deadline);
+    for (size_t at = 0, length = strlen(text); sent && at < length;) {
+        size_t piece = length - at < FRAME_OUTPUT_MAX ? length - at : FRAME_OUTPUT_MAX;
+        sent = send_frame(me.socket, FRAME_STDOUT, text + at, piece, deadline);
+        at += piece;
+    }
+    if (sent)
+        send_frame(me.socket, FRAME_EXIT, ended, strlen(ended), deadline);
+    free(text);
+    json_decref(json);
+}
+
+static json_t *describe_runner(unsigned live_runs)
+{
+    const struct runner *runner = me.runner;
+    const struct cgroup_roots *cgroup = &runner->config.cgroup;
+    return json_pack("{s:s, s:I, s:i, s:{s:b, s:b, s:b, s:b, s:b, s:b}}", "version", MARTLET_VERSION, "uptimeMs",
+                     (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement",
+                     "namespaces", runner->confinement.namespaces, "network", runner->confinement.network, "user",
+                     runner->confinement.switch_user, "memoryGroup", cgroup->memory || cgroup->unified, "pidsGroup",
+                     cgroup->pids || cgroup->unified, "seccomp", 1);
+}
+
+static void refuse_connection(const struct refusal *refusal)
+{
+    send_refused(me.socket, refusal->code, refusal->message);
+}
+
+static bool prepare(struct refusal *refusal)
+{
+    struct run *run = &me.run;
+    run->runner = me.runner;
+    run->runtime = runtimes_find(&me.runner->runtimes, run->request.language);
+    if (!run->runtime) {
+        refuse(refusal, "unknown_language", "There is no language \"%.64s\" here.", run->request.language);
+        return false;
+    }
+    if (!runtime_available(run->runtime)) {
+        char *packages = json_dumps(json_object_get(run->runtime->spec, "packages"), JSON_COMPACT);
+        refuse(refusal, "runtime_unavailable", "%s needs the packages %s.", run->runtime->name,
+               packages ? packages : "?");
+        free(packages);
+        return false;
+    }
+    return true;
+}
+
+static void answer_request(bool busy, unsigned live_runs)
+{
+    struct refusal refusal;
+    const char *problem;
+    size_t length;
+    char *text = receive_request(me.socket, &length, &problem);
+    if (!text) {
+        if (problem)
+            send_refused(me.socket, "bad_request", problem);
+        return;
+    }
+    bool understood = request_parse(text, length, me.runner->config.secret, &me.run.request, &refusal);
+    explicit_bzero(text, length);
+    free(text);
+    if (!understood) {
+        refuse_connection(&refusal);
+        return;
+    }
+    explicit_bzero(me.runner->config.secret, SECRET_LENGTH);
+    if (me.run.request.op == OP_PING) {
+        answer_json(describe_runner(live_runs));
+    } else if (me.run.request.op == OP_RUNTIMES) {
+        answer_json(runtimes_describe(me.runner));
+    } else if (busy) {
+        send_refused(me.socket, "too_busy", "This machine has as many runs as it takes.");
+    } else if (!prepare(&refusal)) {
+        refuse_connection(&refusal);
+    } else {
+        struct sigaction action = {.sa_handler = on_terminate};
+        sigset_t terminate;
+        sigemptyset(&terminate);
+        sigaddset(&terminate, SIGTERM);
+        if (sigprocmask(SIG_BLOCK, &terminate, NULL) < 0 || sigaction(SIGTERM, &action, NULL) < 0)
+            die_errno("sigaction");
+        start_run();
+        serve_run();
+        if (!me.client_gone)
+            answer_client();
+        clean_up();
+    }
+}
+
+void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs)
+{
+    int one = 1, buffer = SEND_BUFFER;
+    me.runner = runner; /* everything else is zero, and stays untouched memory until it is used */
+    me.socket = socket;
+    me.credit = STDIN_CREDIT;
+    me.init_ended = me.control = me.input = me.output = me.error = me.procfs = me.tmpfs = -1;
+    die_hook = report_to_client;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        die_errno("prctl");
+    if (setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
+        setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer) < 0)
+        die_errno("setsockopt");
+    answer_request(busy, live_runs);
+    close_gently(socket);
+    _exit(0);
+}

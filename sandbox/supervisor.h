@@ -1,0 +1,77 @@
+/* What the files of the supervisor share: supervise.c (a connection), run.c (the loop), stream.c (bytes). */
+#ifndef MARTLET_SUPERVISOR_H
+#define MARTLET_SUPERVISOR_H
+
+#include "runner.h"
+
+#include <signal.h>
+
+enum {
+    STDIN_CREDIT = 64 * 1024, /* stdin that a client may have under way: all of it fits into the buffer */
+    CREDIT_STEP = 16 * 1024,  /* credit is given back in pieces of this size, or when nothing is waiting */
+    STALL_MS = 60 * 1000,     /* how long a client may take nothing once the program has ended */
+    SHUTDOWN_MS = 300,        /* the same when the runner itself is ending */
+};
+
+enum reason { NOT_KILLED, TIMEOUT, MEMORY, PROCESSES, OUTPUT_LIMIT, CANCELLED, FAULT };
+
+/* All a supervisor knows. One a process, so it is static: no allocation can fail while a program runs. */
+struct supervisor {
+    struct runner *runner;
+    int socket;
+    struct run run;
+
+    pid_t init;                        /* 0 before the run and once reaped */
+    int init_ended;                    /* pidfd */
+    int control, input, output, error; /* this side's ends; -1 when closed */
+    int procfs, tmpfs;                 /* the run's own; -1 where it has none */
+
+    struct frame_stream inbound;
+    uint8_t waiting[STDIN_CREDIT]; /* stdin that the program has not taken yet */
+    size_t waiting_start, waiting_end;
+    size_t credit, credit_owed; /* stdin the client may still send; of that, what it was not told yet */
+    bool input_ending;          /* the end follows what is waiting */
+
+    uint8_t frame[FRAME_HEADER + FRAME_OUTPUT_MAX];
+    size_t frame_start, frame_end; /* what the socket has not taken yet */
+    int64_t delivered;             /* bytes of stdout and stderr put into frames */
+
+    enum reason killed_for;
+    bool client_gone, announced, ended, truncated;
+    struct report end;
+    struct refusal refusal; /* sent instead of an exit if its code is set */
+    struct rusage usage;
+    struct cgroup_usage group_usage;
+    int64_t sampled_cpu_ms, sampled_peak;
+    int64_t started_at, ended_at, deadline, next_watch, last_progress;
+};
+
+extern struct supervisor me;
+extern volatile sig_atomic_t terminated;
+
+/* ---- run.c ------------------------------------------------------------------------------------ */
+
+void close_end(int *end);
+/* Kills the whole tree, once. Its death is seen on the pidfd like any other. */
+void kill_run(enum reason reason);
+void lose_client(void);
+/* Returns once the tree is dead and all that it printed was taken by the client, or the client is gone. */
+void serve_run(void);
+/* Sends the exit or refused frame. */
+void answer_client(void);
+
+/* ---- stream.c --------------------------------------------------------------------------------- */
+
+bool frame_pending(void);
+/* Puts a small frame under way. Only while none is pending. */
+void start_frame(enum frame_type type, const void *payload, size_t length);
+void flush_frame(void);
+/* Moves what a pipe holds into frames, as long as the socket takes them. */
+void pump_output(int *pipe, enum frame_type type);
+/* Reads the socket and takes the frames apart; stdin goes into the buffer and on into the program's pipe. */
+void receive(void);
+void pump_input(void);
+/* Tells the client how much more stdin it may send, if it is worth a frame and none is pending. */
+void grant_credit(void);
+
+#endif
