@@ -15,7 +15,9 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let package = Package(
     name: "martlet",
     dependencies: [
-        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2")
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.8.0"),
     ],
     targets: [
         // C libraries: module maps and shims, each imported by exactly one room.
@@ -43,14 +45,26 @@ let package = Package(
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
 
+        .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
         .target(
             name: "Operator", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
+
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "Client", "Operator", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
 
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
             name: "TestSupport", dependencies: ["EventLoop", "PostgreSQL", "Redis", logging], path: "Tests/TestSupport",
             swiftSettings: settings),
 
+        .testTarget(name: "ClientTests", dependencies: ["Client", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "OperatorTests", dependencies: ["EventLoop", "Operator", "TestSupport", logging],
             swiftSettings: settings),

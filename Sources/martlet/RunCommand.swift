@@ -1,0 +1,160 @@
+import ArgumentParser
+import Client
+import Foundation
+import UnixSignals
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a program in your VM; its output appears as it is printed.",
+        discussion: """
+            The language is told by the file's extension, or by --language. Standard input is passed on when it is \
+            not a terminal. Ctrl-C cancels the run, a second one leaves at once.
+
+            Exit codes: the program's own; 128+n if signal n ended it; 124 out of time; 137 out of memory; 125 \
+            another limit reached; 130 cancelled; 2 wrong usage; 120 no server answers; 121 not allowed; 122 request \
+            refused; 123 server failed or the run was lost.
+            """)
+
+    @OptionGroup var server: ClientOptions
+
+    @Argument(help: "The program, or - to read it from standard input.", completion: .file())
+    var file: String
+
+    @Argument(parsing: .remaining, help: "What the program is given; after -- also words that begin with a dash.")
+    var arguments: [String] = []
+
+    @Option(name: .shortAndLong, help: "The language: see 'martlet runtimes'.")
+    var language: String?
+
+    @Option(help: "Longest time it may take, for example 500ms, 10s, 2m.")
+    var timeout: TimeSpan?
+
+    @Option(help: ArgumentHelp("An environment variable for it; may be given often.", valueName: "name=value"))
+    var env: [String] = []
+
+    @Option(
+        name: .customLong("file"),
+        help: ArgumentHelp("A file to lay beside it; may be given often.", valueName: "[name=]path"),
+        completion: .file())
+    var attachments: [String] = []
+
+    @Option(help: ArgumentHelp("Most memory.", valueName: "MB"))
+    var memory: Int?
+
+    @Option(help: ArgumentHelp("Most CPU time over all its processes.", valueName: "time"))
+    var cpu: TimeSpan?
+
+    @Option(help: ArgumentHelp("Most processes.", valueName: "n"))
+    var processes: Int?
+
+    @Option(help: ArgumentHelp("Most output.", valueName: "bytes"))
+    var outputLimit: Int?
+
+    @Flag(inversion: .prefixedNo, help: "Pass standard input on; by default when it is not a terminal.")
+    var stdin: Bool?
+
+    @Flag(help: "Print the server's events, one JSON object a line.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "Say nothing but what the program prints.")
+    var quiet = false
+
+    private var readsCodeFromInput: Bool { file == "-" }
+
+    func validate() throws {
+        if readsCodeFromInput, stdin == true {
+            throw ValidationError("Standard input cannot be both the program and its input.")
+        }
+        if readsCodeFromInput, language == nil {
+            throw ValidationError("Say the language of a program from standard input with -l.")
+        }
+    }
+
+    func run() async throws {
+        let client = try server.client()
+        let code = try await readCode()
+        var request = RunRequest(language: try await chosenLanguage(client), code: code)
+        request.args = arguments
+        request.env = try variables()
+        request.files = try attachments.map(attachment)
+        request.timeoutMs = timeout?.milliseconds
+        request.limits.memoryMb = memory
+        request.limits.cpuMs = cpu?.milliseconds
+        request.limits.processes = processes
+        request.limits.outputBytes = outputLimit
+        let program = ProgramRun(
+            request, client: client,
+            passesInput: !readsCodeFromInput && (stdin ?? !StandardInput.isTerminal), printsEvents: json,
+            isQuiet: quiet)
+        let status = try await withInterrupts { try await program.run(interrupts: $0) }
+        throw ExitCode(status)
+    }
+
+    private func readCode() async throws -> [UInt8] {
+        do {
+            if readsCodeFromInput { return try await StandardInput().readAll(limit: 16 << 20) }
+            return try Array(Data(contentsOf: URL(filePath: file)))
+        } catch {
+            throw ValidationError("Cannot read '\(file)': \(error.localizedDescription)")
+        }
+    }
+
+    private func chosenLanguage(_ client: APIClient) async throws -> String {
+        if let language { return language }
+        let suffix = (file as NSString).pathExtension.lowercased()
+        let languages = try await client.languages()
+        guard let found = languages.first(where: { $0.extensions.contains(suffix) }) else {
+            let known = languages.flatMap(\.extensions).map { ".\($0)" }.joined(separator: " ")
+            throw ValidationError("No language is known by the name of '\(file)'; say it with -l. Known: \(known)")
+        }
+        return found.name
+    }
+
+    private func variables() throws -> [String: String] {
+        var variables: [String: String] = [:]
+        for assignment in env {
+            guard let separator = assignment.firstIndex(of: "="), separator != assignment.startIndex else {
+                throw ValidationError("'\(assignment.prefix(40))' is not of the form NAME=VALUE.")
+            }
+            variables[String(assignment[..<separator])] = String(assignment[assignment.index(after: separator)...])
+        }
+        return variables
+    }
+
+    private func attachment(_ text: String) throws -> RunRequest.File {
+        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+        let path = parts.last ?? text
+        guard let data = try? Data(contentsOf: URL(filePath: path)) else {
+            throw ValidationError("Cannot read '\(path)'.")
+        }
+        return RunRequest.File(
+            path: parts.count == 2 ? parts[0] : (path as NSString).lastPathComponent, bytes: Array(data))
+    }
+}
+
+/// Lends the interrupts of the user (SIGINT, SIGTERM) as a sequence of signal numbers. The second ends this process
+/// at once: whatever it waits for, the user has waited enough.
+func withInterrupts<Result: Sendable>(
+    _ body: @escaping @Sendable (AsyncStream<Int32>) async throws -> Result
+) async throws -> Result {
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    let (interrupts, interrupt) = AsyncStream<Int32>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    return try await withThrowingTaskGroup(of: Result?.self) { group in
+        group.addTask { try await body(interrupts) }
+        group.addTask {
+            var count = 0
+            for await signal in signals {
+                count += 1
+                guard count == 1 else { _exit(128 + signal.rawValue) }
+                interrupt.yield(signal.rawValue)
+            }
+            return nil
+        }
+        defer { group.cancelAll() }
+        while let result = try await group.next() {
+            if let result { return result }
+        }
+        throw CancellationError()
+    }
+}
