@@ -18,15 +18,17 @@ import Testing
         #expect(throws: ClientError.self) { try RunEvent(line: Array("<html>".utf8)) }
     }
 
-    @Test(arguments: [
-        (RunExit(exitCode: 3, signal: nil, reason: "exited", durationMs: 1), Int32(3)),
+    static let endings: [(RunExit, Int32)] = [
+        (RunExit(exitCode: 3, signal: nil, reason: "exited", durationMs: 1), 3),
         (RunExit(exitCode: nil, signal: "SIGSEGV", reason: "signaled", durationMs: 1), 139),
         (RunExit(exitCode: nil, signal: "SIGKILL", reason: "timeout", durationMs: 1), 124),
         (RunExit(exitCode: nil, signal: "SIGKILL", reason: "memory", durationMs: 1), 137),
         (RunExit(exitCode: nil, signal: "SIGKILL", reason: "output_limit", durationMs: 1), 125),
         (RunExit(exitCode: nil, signal: "SIGKILL", reason: "processes", durationMs: 1), 125),
         (RunExit(exitCode: nil, signal: nil, reason: "cancelled", durationMs: 1), 130),
-    ])
+    ]
+
+    @Test(arguments: endings)
     func theShellIsToldHowItEnded(exit: RunExit, status: Int32) {
         #expect(exit.status == status)
     }
