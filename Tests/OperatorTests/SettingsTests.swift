@@ -1,0 +1,87 @@
+import Foundation
+import Operator
+import TestSupport
+import Testing
+
+@Suite struct SettingsTests {
+    @Test func flagsComeBeforeEnvironmentBeforeFileBeforeDefaults() async throws {
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/config.json"
+            try #"{"host": "file", "port": 1, "provider": "file"}"#.write(
+                toFile: file, atomically: true, encoding: .utf8)
+            var flags = SettingsLayer()
+            flags.host = "flag"
+            let settings = try Settings(
+                flags: flags, configurationFile: file, environment: ["MARTLET_HOST": "env", "MARTLET_PORT": "2"])
+            #expect(settings.host == "flag")
+            #expect(settings.port == 2)
+            #expect(settings.provider == "file")
+            #expect(settings.databaseURL == nil)
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"prot": 1}"#, "prot"), (#"{"port": "high"}"#, "port"), (#"{"port": 70000}"#, "70000"),
+        (#"{"logLevel": "loud"}"#, "logLevel"), (#"[1]"#, "config.json"), (#"{"#, "config.json"),
+    ])
+    func aMistakeInTheFileIsNamed(text: String, named: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/config.json"
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+            let error = #expect(throws: OperatorError.self) {
+                try Settings(flags: SettingsLayer(), configurationFile: file, environment: [:])
+            }
+            #expect(error?.message.contains(named) == true)
+        }
+    }
+}
+
+@Suite struct InstallationTests {
+    @Test func aSecondOneIsToldOfTheFirst() async throws {
+        try await withTemporaryDirectory { path in
+            let directory = DataDirectory(path: "\(path)/data")
+            let first = try await Installation(claiming: directory)
+            try first.announce(
+                RunningInstallation(
+                    pid: 4242, url: "http://127.0.0.1:1", databaseURL: "d", redisURL: "r", startedAt: .now))
+            let error = await #expect(throws: OperatorError.self) { try await Installation(claiming: directory) }
+            #expect(error?.code == .alreadyRunning)
+            #expect(error?.message.contains("4242") == true)
+            #expect(error?.message.contains("http://127.0.0.1:1") == true)
+            #expect(Installation.running(in: directory)?.databaseURL == "d")
+            withExtendedLifetime(first) {}
+        }
+    }
+
+    @Test func whatADeadOneLeftIsNotBelieved() async throws {
+        try await withTemporaryDirectory { path in
+            let directory = DataDirectory(path: "\(path)/data")
+            do {
+                let first = try await Installation(claiming: directory)
+                try first.announce(
+                    RunningInstallation(pid: 1, url: nil, databaseURL: "d", redisURL: "r", startedAt: .now))
+            }
+            #expect(Installation.running(in: directory) == nil)
+        }
+    }
+}
+
+@Suite struct MasterKeyTests {
+    @Test func itIsMadeOnceForItsOwnerAlone() async throws {
+        try await withTemporaryDirectory { path in
+            let file = "\(path)/master.key"
+            #expect(throws: OperatorError.self) { try MasterKey.load(text: nil, file: file, mayCreate: false) }
+            let key = try MasterKey.load(text: nil, file: file, mayCreate: true)
+            #expect(key.count == 32)
+            #expect(try MasterKey.load(text: nil, file: file, mayCreate: true) == key)
+            #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
+            chmod(file, 0o644)
+            #expect(throws: OperatorError.self) { try MasterKey.load(text: nil, file: file, mayCreate: false) }
+        }
+    }
+
+    @Test(arguments: ["", "abc", String(repeating: "g", count: 64), String(repeating: "a", count: 63)])
+    func nonsenseIsRefused(text: String) {
+        #expect(throws: OperatorError.self) { try MasterKey.load(text: text, file: "/nowhere", mayCreate: false) }
+    }
+}
