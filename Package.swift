@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
 ]
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "martlet",
@@ -39,6 +40,8 @@ let package = Package(
 
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoop", logging], swiftSettings: settings),
+        .target(
+            name: "JobQueue", dependencies: ["EventLoop", "Redis", lifecycle, logging], swiftSettings: settings),
         .target(
             name: "PostgreSQL", dependencies: ["CLibPQ", "CLinux", "EventLoop", logging], swiftSettings: settings),
 

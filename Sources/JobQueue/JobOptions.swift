@@ -1,0 +1,84 @@
+package import Foundation
+
+/// How a job is to be run, retried and kept.
+package struct JobOptions: Hashable, Sendable {
+    /// Chosen by the producer: while a job of this id exists, adding it again does nothing. Nil: numbered by the queue.
+    package var jobID: String?
+    package var attempts = 1  // runs in all, the first included
+    package var backoff: Backoff?  // nil: again at once
+    package var delay = Duration.zero  // before the first attempt
+    package var priority = 0  // 0: none, taken before all others; else 1 (best) to 2097151
+    package var lifo = false  // to the front of the queue
+    package var removeOnComplete = Retention.keepAll
+    package var removeOnFail = Retention.keepAll
+    package var keepLogs: Int?  // newest log rows kept; nil: all
+    package var stackTraceLimit: Int?  // newest failures kept; nil: 10
+    package var timestamp: Date?  // when it was made; nil: now
+
+    package init(
+        jobID: String? = nil, attempts: Int = 1, backoff: Backoff? = nil, delay: Duration = .zero, priority: Int = 0,
+        lifo: Bool = false, removeOnComplete: Retention = .keepAll, removeOnFail: Retention = .keepAll,
+        keepLogs: Int? = nil
+    ) {
+        self.jobID = jobID
+        self.attempts = attempts
+        self.backoff = backoff
+        self.delay = delay
+        self.priority = priority
+        self.lifo = lifo
+        self.removeOnComplete = removeOnComplete
+        self.removeOnFail = removeOnFail
+        self.keepLogs = keepLogs
+    }
+}
+
+/// How long to wait before the next attempt.
+package struct Backoff: Hashable, Sendable {
+    package enum Growth: String, Sendable { case fixed, exponential }
+
+    package var growth: Growth
+    package var delay: Duration
+    package var jitter = 0.0  // 0 to 1: the part of the delay that is left to chance
+
+    package init(_ growth: Growth, _ delay: Duration, jitter: Double = 0) {
+        self.growth = growth
+        self.delay = delay
+        self.jitter = jitter
+    }
+
+    package static func fixed(_ milliseconds: Int) -> Backoff { Backoff(.fixed, .milliseconds(milliseconds)) }
+    /// So long after the first failure, then twice as long each time.
+    package static func exponential(_ milliseconds: Int) -> Backoff {
+        Backoff(.exponential, .milliseconds(milliseconds))
+    }
+
+    /// Milliseconds to wait after the `attempt`-th attempt (from 1) has failed; `chance` is between 0 and 1.
+    func milliseconds(afterAttempt attempt: Int, chance: Double) -> Int {
+        var wait = Double(delay.milliseconds)
+        if growth == .exponential { wait = (wait * pow(2, Double(attempt - 1))).rounded() }
+        wait = min(wait, 1e12)  // thirty years: later than any score may be
+        if jitter > 0 { wait = (wait * (1 - min(jitter, 1) * chance)).rounded(.down) }
+        return max(0, Int(wait))
+    }
+}
+
+/// Which finished jobs stay.
+package enum Retention: Hashable, Sendable {
+    case keepAll
+    case removeAll
+    case keep(count: Int?, age: Duration?)  // the newest `count`, and none older than `age`
+
+    package static func keepLast(_ count: Int) -> Retention { .keep(count: count, age: nil) }
+}
+
+extension Duration {
+    var milliseconds: Int {
+        let (seconds, attoseconds) = components
+        return Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
+    }
+}
+
+extension Date {
+    init(milliseconds: Int) { self.init(timeIntervalSince1970: Double(milliseconds) / 1_000) }
+    var milliseconds: Int { Int((timeIntervalSince1970 * 1_000).rounded()) }
+}
