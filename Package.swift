@@ -45,7 +45,9 @@ let package = Package(
         .target(
             name: "PostgreSQL", dependencies: ["CLibPQ", "CLinux", "EventLoop", logging], swiftSettings: settings),
 
-        .target(name: "Fleet", swiftSettings: settings),
+        .target(
+            name: "Fleet", dependencies: ["Cryptography", "JobQueue", "PostgreSQL", "Redis", logging],
+            swiftSettings: settings),
         .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
 
         .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
