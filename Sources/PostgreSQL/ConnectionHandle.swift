@@ -122,7 +122,21 @@ struct ConnectionHandle: ~Copyable {
     }
 
     /// Reads what has arrived.
-    mutating func consume() throws(PostgresError) { try require(PQconsumeInput(raw)) }
+    mutating func consume() throws(PostgresError) {
+        guard PQconsumeInput(raw) == 1 else { throw lost(lastWords()) }
+    }
+
+    /// What the server said before it hung up, if the end of file came together with it.
+    private mutating func lastWords() -> PostgresError? {
+        for _ in 0..<64 where PQisBusy(raw) == 0 {  // past answers of the same exchange, and the ends between them
+            guard let result = PQgetResult(raw) else { continue }
+            defer { PQclear(result) }
+            if PQresultStatus(result) == PGRES_FATAL_ERROR, PQresultErrorField(result, Int32(67)) != nil {
+                return PostgresError(result: result)
+            }
+        }
+        return nil
+    }
 
     /// Whether ``next()`` would have to wait.
     var isWaiting: Bool { PQisBusy(raw) != 0 }
@@ -182,7 +196,7 @@ struct ConnectionHandle: ~Copyable {
     private func connectFailure() -> PostgresError {
         var text = tidy(String(cString: PQerrorMessage(raw)))
         var sqlState: String?
-        if let match = text.firstMatch(of: #/(: +)([0-9A-Z]{5}): /#) {
+        if let match = text.firstMatch(of: #/(: \S+: )([0-9A-Z]{5}): /#) {
             sqlState = String(match.2)
             text.replaceSubrange(match.range, with: match.1)
         }

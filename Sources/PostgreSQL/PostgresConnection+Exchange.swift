@@ -114,6 +114,13 @@ extension PostgresConnection {
             throw PostgresError(
                 .timeout, "No answer from PostgreSQL within \(deadline).",
                 hint: end == nil ? "The statement was cancelled." : "The connection was closed.")
+        } catch let error as PostgresError {
+            // 57P..: the server said why it ends the session, and the end of file came after.
+            guard let reason = exchange.failure, let sqlState = reason.sqlState, sqlState.hasPrefix("57P") else {
+                throw error
+            }
+            throw PostgresError(
+                .connectionLost, "Connection to PostgreSQL lost: \(reason.message)", sqlState: sqlState)
         }
         return exchange
     }

@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import Logging
 
 /// One session with a PostgreSQL server. Lent by ``PostgresPool``.
@@ -15,7 +16,7 @@ import Logging
 /// before the next operation starts, and PostgreSQL drops a cancellation that finds its session idle, so none can
 /// hit a later statement.
 package actor PostgresConnection {
-    static let drainLimit = Duration.seconds(5)
+    static let drainLimit = Duration.seconds(3)
     static let maximumQueue = 1_024
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -26,6 +27,8 @@ package actor PostgresConnection {
     nonisolated let statementDeadline: Duration
 
     var handle = ConnectionHandle()
+    /// A duplicate of the socket: libpq closes its own inside any call that finds the session over, and a descriptor
+    /// must leave the loop before it is closed.
     var watched: Int32?
     var cancelToken: CancelToken?
     var statements = StatementCache(capacity: 256)
@@ -51,7 +54,7 @@ package actor PostgresConnection {
     }
 
     isolated deinit {
-        if let watched { loop.unwatch(watched) }
+        unwatch()
     }
 
     // MARK: For whom it is lent to
@@ -112,6 +115,7 @@ package actor PostgresConnection {
                 case .awaitWritable: _ = try await loop.readiness(of: handle.descriptor, for: .write)
                 }
             }
+            try watch()
         } catch {
             handle.close()
             guard let error = error as? PostgresError else { throw error }
@@ -120,11 +124,24 @@ package actor PostgresConnection {
                 sqlState: error.sqlState, hint: error.hint)
         }
         cancelToken = handle.cancelToken()
-        let descriptor = handle.descriptor
+    }
+
+    private func watch() throws(PostgresError) {
+        let descriptor = fcntl(handle.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else {
+            throw PostgresError(.connectFailed, "No descriptor left: \(String(cString: strerror(errno))).")
+        }
         watched = descriptor
         loop.watch(descriptor, for: .read) { [weak self] _ in
             self?.assumeIsolated { $0.descriptorIsReady() }
         }
+    }
+
+    private func unwatch() {
+        guard let descriptor = watched else { return }
+        loop.unwatch(descriptor)
+        Glibc.close(descriptor)
+        watched = nil
     }
 
     func close() { finish(PostgresError(.closed, "The connection to PostgreSQL was closed.")) }
@@ -132,8 +149,7 @@ package actor PostgresConnection {
     func finish(_ reason: PostgresError) {
         guard end == nil else { return }
         end = reason
-        if let watched { loop.unwatch(watched) }
-        watched = nil
+        unwatch()
         handle.close()
         resumeReadiness()
         listener?.resume(with: .failure(reason))

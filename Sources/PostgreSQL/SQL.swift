@@ -4,8 +4,8 @@
 ///
 /// An interpolated value is always bound, never part of the text; `\(raw: …)` inserts text, and another `SQL` is
 /// inserted with its binds. Binds are untyped: the server infers each from where it stands, as for a quoted literal;
-/// where it cannot, write a cast (`\(names)::text[]`). The text is the key of the prepared statement, so what varies
-/// belongs into binds.
+/// where it cannot, write a cast (`\(names)::text[]`, `\(bytes)::bytea`). The text is the key of the prepared statement,
+/// so what varies belongs into binds.
 package struct SQL: ExpressibleByStringInterpolation, Sendable, CustomStringConvertible {
     enum Part: Sendable {
         case text(String)
