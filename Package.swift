@@ -36,6 +36,8 @@ let package = Package(
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
         .target(
+            name: "SSH", dependencies: ["CLibSSH2", "Cryptography", "EventLoop", logging], swiftSettings: settings),
+        .target(
             name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
 
         .target(
