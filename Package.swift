@@ -68,12 +68,16 @@ let package = Package(
 
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
-            name: "TestSupport", dependencies: ["EventLoop", "PostgreSQL", "Redis", logging], path: "Tests/TestSupport",
-            swiftSettings: settings),
+            name: "TestSupport",
+            dependencies: ["Cryptography", "EventLoop", "PostgreSQL", "Redis", "SSH", logging],
+            path: "Tests/TestSupport", swiftSettings: settings),
 
         .testTarget(name: "ClientTests", dependencies: ["Client", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "OperatorTests", dependencies: ["EventLoop", "Operator", "TestSupport", logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SSHTests", dependencies: ["Cryptography", "EventLoop", "SSH", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(
             name: "RedisTests", dependencies: ["EventLoop", "Redis", "TestSupport", logging],

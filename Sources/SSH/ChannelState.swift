@@ -20,7 +20,7 @@ final class ChannelState {
 
     let number: Int
     let target: String  // for messages
-    let hasErrorStream: Bool
+    let isCommand: Bool  // has an error stream, and is closed by the peer when the command has ended, not before
     var handle: ChannelHandle?
     var life = Life.open
     var failure: SSHError?  // why there is no more to come, after what has come
@@ -39,10 +39,10 @@ final class ChannelState {
     var outgoing: [Outgoing] = []
     var isInSendQueue = false
 
-    init(_ number: Int, _ target: String, hasErrorStream: Bool, handle: consuming ChannelHandle) {
+    init(_ number: Int, _ target: String, isCommand: Bool, handle: consuming ChannelHandle) {
         self.number = number
         self.target = target
-        self.hasErrorStream = hasErrorStream
+        self.isCommand = isCommand
         self.handle = consume handle
     }
 
@@ -55,7 +55,7 @@ final class ChannelState {
         var isNews = false
         if !isAtEnd {
             isNews = drain(.output, scratch: scratch)
-            if hasErrorStream, drain(.error, scratch: scratch) { isNews = true }
+            if isCommand, drain(.error, scratch: scratch) { isNews = true }
         }
         if isAtEnd, handle?.isClosedByPeer == true {
             isClosedByPeer = true
@@ -116,6 +116,8 @@ final class ChannelState {
         granting = 0
         return false
     }
+
+    var unread: Int { output.count + error.count }
 
     func addReader() -> Waiter<Void> {
         let waiter = Waiter<Void>()

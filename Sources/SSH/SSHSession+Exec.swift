@@ -12,8 +12,9 @@ extension SSHSession {
     /// Runs a command in the login shell of the machine's user, gives it `input` and then end of input, and collects
     /// what it prints, at most `outputLimit` bytes of each stream (what is over is read and dropped).
     ///
-    /// Past the deadline it throws `timeout`; then, and when cancelled, the channel is closed and the command gets a
-    /// hang-up. A refused channel is `channelRefused`: OpenSSH allows ten commands at once.
+    /// Past the deadline it throws `timeout`; then, and when cancelled, the command finds its input and output closed,
+    /// but nothing kills it: use `timeout(1)` for one that may hang. OpenSSH allows ten commands at once and refuses
+    /// more (`channelRefused`).
     package func exec(
         _ command: String, input: [UInt8]? = nil, outputLimit: Int = 1 << 20, deadline: Duration = .seconds(30)
     ) async throws -> SSHCommandResult {

@@ -73,6 +73,9 @@ package actor SSHSession {
     /// How many channels are open or being closed.
     package var channelCount: Int { channels.count }
 
+    /// How many bytes of a channel are here and not read; never more than ``windowSize``.
+    package func unreadBytes(of channel: SSHChannel) -> Int { channels[channel.number]?.unread ?? 0 }
+
     var handle: SessionHandle? {
         switch life {
         case .running(let handle), .closing(let handle): handle
@@ -231,7 +234,7 @@ package actor SSHSession {
         lastNumber += 1
         let number = lastNumber
         let state = ChannelState(
-            number, opening.target, hasErrorStream: opening.type == "session", handle: channel)
+            number, opening.target, isCommand: opening.type == "session", handle: channel)
         channels[number] = state
         opening.number = number
         if opening.isForgotten { return beginClosing(number) }
@@ -351,8 +354,8 @@ package actor SSHSession {
 
     // MARK: The end
 
-    /// Closes every channel and the connection, and frees all. What was written is sent first, for at most two
-    /// seconds. Again does nothing.
+    /// Closes every channel and the connection, and frees all. What was written is delivered first, for at most a
+    /// second; commands are not waited for. Again does nothing.
     package func close() async {
         guard case .running(let handle) = life else { return }
         life = .closing(handle)
@@ -360,7 +363,7 @@ package actor SSHSession {
         if !isSettled {
             let waiter = Waiter<Void>()
             settling.append(waiter)
-            let timer = loop.schedule(after: .seconds(2)) { waiter.resume(with: .success(())) }
+            let timer = loop.schedule(after: .seconds(1)) { waiter.resume(with: .success(())) }
             try? await waiter.value()  // cancelled: then without waiting
             loop.cancel(timer)
         }
@@ -371,7 +374,7 @@ package actor SSHSession {
 
     private var isSettled: Bool {
         guard let handle else { return true }
-        return channels.isEmpty && unfinished.isEmpty && handle.unsent == 0
+        return handle.unsent == 0 && channels.values.allSatisfy { $0.isCommand }
     }
 
     private func wakeSettling() {
