@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,9 +141,28 @@ static bool join(struct cgroup *group, const char *root)
     return true;
 }
 
+/* Version 1 kills one process of the group when memory runs out; this tells the supervisor, which kills the rest.
+ * (Version 2 does so itself: memory.oom.group.) See "OOM Control" in the kernel's cgroup-v1/memory documentation. */
+static int watch_for_oom(const char *root, const char *name)
+{
+    char path[PATH_MAX], text[64];
+    format_into(path, sizeof path, "%s/%s/memory.oom_control", root, name);
+    int control = open(path, O_RDONLY | O_CLOEXEC), event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    format_into(text, sizeof text, "%d %d", event, control);
+    if (control < 0 || event < 0 || !group_write(root, name, "cgroup.event_control", text)) {
+        warn("%s: no word when memory runs out: %s", path, strerror(errno));
+        if (event >= 0)
+            close(event);
+        event = -1;
+    }
+    if (control >= 0)
+        close(control);
+    return event;
+}
+
 void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits)
 {
-    *group = (struct cgroup){.roots = roots};
+    *group = (struct cgroup){.roots = roots, .oom_event = -1};
     format_into(group->name, sizeof group->name, PREFIX "%d", (int)getpid());
     int64_t bytes = limits->memory_mb << 20;
     if (roots->unified && join(group, roots->unified)) {
@@ -158,6 +178,8 @@ void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const
     if (roots->memory && join(group, roots->memory)) {
         group->memory = group_write_number(roots->memory, group->name, "memory.limit_in_bytes", bytes);
         group_write_number(roots->memory, group->name, "memory.memsw.limit_in_bytes", bytes);
+        if (group->memory)
+            group->oom_event = watch_for_oom(roots->memory, group->name);
     }
     if (roots->pids && join(group, roots->pids))
         group->pids = group_write_number(roots->pids, group->name, "pids.max", limits->processes);
@@ -205,6 +227,8 @@ void cgroup_remove(struct cgroup *group)
     for (size_t i = 0; i < group->procs_count; i++)
         close(group->procs[i]);
     group->procs_count = 0;
+    if (group->oom_event >= 0)
+        close(group->oom_event);
     for (size_t i = 0; i < 4; i++) {
         if (!each[i])
             continue;

@@ -35,26 +35,34 @@ static bool parse_stat(const char *text, struct process *process)
     return true;
 }
 
-static size_t list_processes(int procfs, struct process *processes)
+/* All processes of a procfs, to be freed; the array grows with them, for most runs have few. */
+static struct process *list_processes(int procfs, size_t *count)
 {
+    size_t room = 0;
+    struct process *processes = NULL;
     int listing = openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = listing < 0 ? NULL : fdopendir(listing);
-    if (!directory)
-        return 0;
-    size_t count = 0;
-    for (struct dirent *entry; count < MAX_PROCESSES && (entry = readdir(directory));) {
+    *count = 0;
+    for (struct dirent *entry; directory && *count < MAX_PROCESSES && (entry = readdir(directory));) {
         char path[64], text[1024];
         if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
             continue;
         format_into(path, sizeof path, "%.20s/stat", entry->d_name);
         if (!read_text_at(procfs, path, text, sizeof text))
             continue; /* gone meanwhile */
-        processes[count].pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (parse_stat(text, &processes[count]))
-            count++;
+        if (*count == room) {
+            room = room ? 2 * room : 32;
+            processes = reallocarray(processes, room, sizeof *processes);
+            if (!processes)
+                die("out of memory");
+        }
+        processes[*count].pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (parse_stat(text, &processes[*count]))
+            ++*count;
     }
-    closedir(directory);
-    return count;
+    if (directory)
+        closedir(directory);
+    return processes;
 }
 
 /* Marks all processes, or the descendants of `root` (a parent is not always listed before its child). */
@@ -73,8 +81,7 @@ static void mark(struct process *processes, size_t count, pid_t root)
 
 static struct process *snapshot(int procfs, pid_t root, size_t *count)
 {
-    struct process *processes = allocate(MAX_PROCESSES * sizeof *processes);
-    *count = list_processes(procfs, processes);
+    struct process *processes = list_processes(procfs, count);
     mark(processes, *count, root);
     return processes;
 }
@@ -98,19 +105,25 @@ bool tree_usage(int procfs, pid_t root, struct tree_usage *usage)
     return count > 0;
 }
 
+/* One process's share of the pages it uses. Its whole RSS where the kernel does not tell; nothing once it has ended. */
+static int64_t proportional_bytes(int procfs, const struct process *process)
+{
+    char path[64], text[4096];
+    format_into(path, sizeof path, "%d/smaps_rollup", (int)process->pid);
+    if (!read_text_at(procfs, path, text, sizeof text))
+        return errno == EACCES || errno == EPERM ? process->rss_pages * sysconf(_SC_PAGESIZE) : 0;
+    const char *line = strstr(text, "\nPss:");
+    return line ? strtoll(line + 5, NULL, 10) * 1024 : 0;
+}
+
 int64_t tree_proportional_bytes(int procfs, pid_t root)
 {
     size_t count;
     struct process *processes = snapshot(procfs, root, &count);
     int64_t bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        char path[64], text[4096];
-        if (!processes[i].wanted)
-            continue;
-        format_into(path, sizeof path, "%d/smaps_rollup", (int)processes[i].pid);
-        const char *line = read_text_at(procfs, path, text, sizeof text) ? strstr(text, "\nPss:") : NULL;
-        bytes += line ? strtoll(line + 5, NULL, 10) * 1024 : processes[i].rss_pages * sysconf(_SC_PAGESIZE);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (processes[i].wanted)
+            bytes += proportional_bytes(procfs, &processes[i]);
     free(processes);
     return bytes;
 }

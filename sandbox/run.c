@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCH_MS = 20, ANSWER_MS = 10 * 1000 };
+enum { ANSWER_MS = 10 * 1000 };
 
 struct supervisor me;
 volatile sig_atomic_t terminated;
@@ -124,60 +123,7 @@ static void read_reports(void)
     }
 }
 
-/* ---- Clocks and limits ------------------------------------------------------------------------ */
-
-static int64_t tmpfs_bytes(void)
-{
-    struct statfs about;
-    if (me.tmpfs < 0 || fstatfs(me.tmpfs, &about) < 0)
-        return 0;
-    return (int64_t)(about.f_blocks - about.f_bfree) * about.f_bsize;
-}
-
-/* Looks at what no control group enforces, and plans the next look: no sooner than a limit can be reached. */
-static void watch(int64_t now)
-{
-    static long processors;
-    if (!processors)
-        processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const struct cgroup *group = &me.run.cgroup;
-    const struct limits *limits = &me.run.limits;
-    struct tree_usage usage = {0};
-    bool own = me.procfs >= 0;
-    int procfs = own ? me.procfs : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    pid_t root = own ? 0 : me.init;
-    if (procfs < 0 || !tree_usage(procfs, root, &usage))
-        usage = (struct tree_usage){0};
-
-    if (group->cpu) {
-        struct cgroup_usage counted;
-        cgroup_usage(group, &counted);
-        usage.cpu_ms = counted.cpu_ms > 0 ? counted.cpu_ms : usage.cpu_ms;
-    }
-    int64_t bytes = usage.rss_bytes + tmpfs_bytes(), most = limits->memory_mb << 20;
-    if (!group->memory && bytes > most)
-        bytes = tree_proportional_bytes(procfs, root) + tmpfs_bytes();
-    if (bytes > me.sampled_peak && bytes)
-        me.sampled_peak = bytes;
-    if (usage.cpu_ms > me.sampled_cpu_ms)
-        me.sampled_cpu_ms = usage.cpu_ms;
-    if (!own && procfs >= 0)
-        close(procfs);
-
-    if (!group->memory && bytes > most)
-        kill_run(MEMORY);
-    else if (!group->pids && usage.tasks > limits->processes + 1) /* the init is not the program's */
-        kill_run(PROCESSES);
-    else if (usage.cpu_ms >= limits->cpu_ms)
-        kill_run(TIMEOUT);
-
-    int64_t pause = (limits->cpu_ms - usage.cpu_ms) / processors;
-    if (pause < 5)
-        pause = 5;
-    if ((!group->memory || !group->pids) && pause > WATCH_MS)
-        pause = WATCH_MS;
-    me.next_watch = now + pause;
-}
+/* ---- Clocks ------------------------------------------------------------------------ */
 
 /* What is due now is done; the rest is the time until something is. */
 static int64_t keep_time(void)
@@ -201,7 +147,7 @@ static int64_t keep_time(void)
 
 /* ---- The loop --------------------------------------------------------------------------------- */
 
-enum { SOCKET, OUTPUT, ERROR, INPUT, CONTROL, INIT, WATCHED };
+enum { SOCKET, OUTPUT, ERROR, INPUT, CONTROL, INIT, OOM, WATCHED };
 
 static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds)
 {
@@ -210,13 +156,14 @@ static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds
     short socket_events = POLLRDHUP;
     if (!idle)
         socket_events |= POLLOUT;
-    if (me.init)
+    if (me.init && !me.refusal.code[0])
         socket_events |= POLLIN;
     watched[SOCKET] = (struct pollfd){.fd = me.client_gone ? -1 : me.socket, .events = socket_events};
     watched[OUTPUT] = (struct pollfd){.fd = idle && me.announced ? me.output : -1, .events = POLLIN};
     watched[ERROR] = (struct pollfd){.fd = idle && me.announced ? me.error : -1, .events = POLLIN};
     watched[INPUT] = (struct pollfd){.fd = input_waits ? me.input : -1, .events = POLLOUT};
     watched[CONTROL] = (struct pollfd){.fd = me.control, .events = POLLIN};
+    watched[OOM] = (struct pollfd){.fd = me.init && !me.killed_for ? me.run.cgroup.oom_event : -1, .events = POLLIN};
     watched[INIT] = (struct pollfd){.fd = me.init ? me.init_ended : -1, .events = POLLIN};
 
     sigset_t none;
@@ -248,6 +195,8 @@ void serve_run(void)
             kill_run(CANCELLED);
         if (watched[CONTROL].revents)
             read_reports();
+        if (watched[OOM].revents)
+            kill_run(MEMORY);
         if (watched[SOCKET].revents & (POLLRDHUP | POLLHUP | POLLERR))
             lose_client();
         else if (watched[SOCKET].revents & POLLIN)

@@ -192,6 +192,7 @@ struct cgroup {
     bool memory, pids, cpu; /* which of them the kernel enforces or counts for this run */
     int procs[3];           /* descriptors of cgroup.procs that the program writes itself into */
     size_t procs_count;
+    int oom_event; /* readable once the group ran out of memory; -1 where the kernel kills the whole group itself */
 };
 
 struct cgroup_usage {

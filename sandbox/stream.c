@@ -169,7 +169,7 @@ static void take_pieces(void)
 void receive(void)
 {
     uint8_t *where;
-    size_t room = frame_stream_room(&me.inbound, &where); /* never 0: all that came before was taken apart */
+    size_t room = frame_stream_room(&me.inbound, &where); /* never 0: what came before was taken apart */
     ssize_t got = recv(me.socket, where, room, MSG_DONTWAIT);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
         lose_client();

@@ -1,4 +1,5 @@
-/* What the files of the supervisor share: supervise.c (a connection), run.c (the loop), stream.c (bytes). */
+/* What the files of the supervisor share: supervise.c (a connection), run.c (the loop), stream.c (bytes),
+ * watch.c (limits). */
 #ifndef MARTLET_SUPERVISOR_H
 #define MARTLET_SUPERVISOR_H
 
@@ -59,6 +60,11 @@ void lose_client(void);
 void serve_run(void);
 /* Sends the exit or refused frame. */
 void answer_client(void);
+
+/* ---- watch.c ---------------------------------------------------------------------------------- */
+
+/* Looks at memory, processes and processor time, kills the run if one is beyond its limit, plans the next look. */
+void watch(int64_t now);
 
 /* ---- stream.c --------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-"""A client of the runner's wire protocol, and a runner to test it on."""
+"""A client of the runner's wire protocol, and a runner to test with it."""
 
 import json
 import os
@@ -17,13 +17,22 @@ REQUEST, STDIN, STDIN_END, SIGNAL, WINDOW = 1, 2, 3, 4, 5
 STARTED, STDOUT, STDERR, EXIT, REFUSED, CREDIT = 16, 17, 18, 19, 20, 21
 
 RUNNER = os.environ["MARTLET_RUNNER"]
-HERE = os.path.dirname(os.path.abspath(__file__))
-RUNTIMES = os.path.join(HERE, "..", "..", "runtimes")
+SANITIZED = os.environ.get("SANITIZE") == "1"
+SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RUNTIMES = os.path.join(SOURCES, "..", "runtimes")
 USER = 4611  # an id that nobody else on the machine has
 
 
 def frame(kind, payload=b""):
     return struct.pack("<BI", kind, len(payload)) + payload
+
+
+def wait_until(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.005)
 
 
 class Cut(Exception):
@@ -38,23 +47,33 @@ class Connection:
         self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffered = bytearray()
 
     def send(self, kind, payload=b""):
         self.socket.sendall(frame(kind, payload))
 
     def _exactly(self, length):
-        parts = []
-        while length:
-            part = self.socket.recv(min(length, 1 << 20))
+        while len(self.buffered) < length:
+            part = self.socket.recv(1 << 18)
             if not part:
                 raise Cut()
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
+            self.buffered += part
+        taken = bytes(self.buffered[:length])
+        del self.buffered[:length]
+        return taken
 
     def receive(self):
         kind, length = struct.unpack("<BI", self._exactly(5))
         return kind, self._exactly(length)
+
+    def receive_until(self, wanted):
+        """The payload of the next frame of this type; others are passed over."""
+        while True:
+            kind, payload = self.receive()
+            if kind == wanted:
+                return payload
+            if kind in (EXIT, REFUSED):
+                raise AssertionError(f"ended instead: {payload}")
 
     def close(self):
         self.socket.close()
@@ -64,50 +83,26 @@ class Result:
     """Everything one run said."""
 
     def __init__(self):
-        self.stdout, self.stderr, self.exit, self.refused, self.started = b"", b"", None, None, None
-        self.credit = 0
+        self.stdout, self.stderr, self.exit, self.refused, self.started, self.credit = b"", b"", None, None, None, 0
+
+    @property
+    def reason(self):
+        return self.exit["reason"] if self.exit else None
+
+    @property
+    def code(self):
+        """The code of a refusal."""
+        return self.refused["code"] if self.refused else None
 
     def __repr__(self):
-        return f"<{self.exit or self.refused} stdout={self.stdout[:2000]!r} stderr={self.stderr[:2000]!r}>"
+        return f"<{self.exit or self.refused} stdout={self.stdout[:1000]!r} stderr={self.stderr[:1000]!r}>"
 
 
-class Runner:
-    """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
+class Client:
+    """Talks to a runner at a port."""
 
-    def __init__(self, cgroup=None, limits=None, network=None):
-        # Not below /tmp: a run sees its own /tmp only.
-        self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
-        os.chmod(self.directory, 0o755)
-        self.home = os.path.join(self.directory, "home")
-        os.mkdir(self.home)
-        os.chown(self.home, USER, USER)
-        self.runtimes = os.path.join(self.directory, "runtimes")
-        shutil.copytree(RUNTIMES, self.runtimes)
-        self.secret = secrets.token_hex(32)
-        self.config = os.path.join(self.directory, "config.json")
-        config = {
-            "secret": self.secret,
-            "port": 0,
-            "runtimes": self.runtimes,
-            "user": {"name": "martlet", "uid": USER, "gid": USER, "home": self.home},
-            "limits": {"memoryMb": 4096, "processes": 512, "outputBytes": 1 << 30, "timeoutMs": 600000, **(limits or {})},
-            "cgroup": cgroup,
-        }
-        if network:
-            config["network"] = network
-        with open(os.open(self.config, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-            json.dump(config, file)
-        self.log = []
-        self.process = subprocess.Popen([RUNNER, "serve", "--config", self.config], stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            self.log.append(line)
-            listening = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
-            if listening:
-                self.port = int(listening.group(1))
-                break
-        else:
-            raise RuntimeError("the runner did not start: " + "".join(self.log))
-        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
+    def __init__(self, port, secret):
+        self.port, self.secret = port, secret
 
     def request(self, **fields):
         return json.dumps({"secret": self.secret, **fields}).encode()
@@ -117,11 +112,10 @@ class Runner:
         connection.send(REQUEST, self.request(**fields))
         return connection
 
-    def finish(self, connection, result=None):
-        result = result or Result()
-        out, err = [result.stdout], [result.stderr]
+    def finish(self, connection):
+        result, out, err = Result(), [], []
         try:
-            while True:
+            while result.exit is None and result.refused is None:
                 kind, payload = connection.receive()
                 if kind == STARTED:
                     result.started = json.loads(payload)
@@ -129,14 +123,15 @@ class Runner:
                     out.append(payload)
                 elif kind == STDERR:
                     err.append(payload)
-                elif kind in (EXIT, REFUSED):
-                    setattr(result, "exit" if kind == EXIT else "refused", json.loads(payload))
-                    break
+                elif kind == EXIT:
+                    result.exit = json.loads(payload)
+                elif kind == REFUSED:
+                    result.refused = json.loads(payload)
                 elif kind == CREDIT:
                     result.credit += struct.unpack("<I", payload)[0]
                 else:
-                    raise AssertionError(f"frame of type {kind}")
-            if connection.socket.recv(1):
+                    raise AssertionError(f"a frame of type {kind}")
+            if connection.buffered or connection.socket.recv(1):
                 raise AssertionError("something follows the last frame")
         finally:
             result.stdout, result.stderr = b"".join(out), b"".join(err)
@@ -149,25 +144,52 @@ class Runner:
     def ask(self, op):
         return json.loads(self.finish(self.open(op=op)).stdout)
 
-    def processes(self):
+
+class Runner(Client):
+    """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
+
+    def __init__(self, cgroup=None, limits=None, command=(), owner=0, **config):
+        # Not below /tmp: a run sees its own /tmp only.
+        self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
+        os.chmod(self.directory, 0o755)
+        self.home = os.path.join(self.directory, "home")
+        os.mkdir(self.home)
+        os.chown(self.home, USER, USER)
+        self.runtimes = os.path.join(self.directory, "runtimes")
+        shutil.copytree(RUNTIMES, self.runtimes)
+        self.config = os.path.join(self.directory, "config.json")
+        program = os.path.join(self.directory, "martlet-runner")
+        shutil.copy(RUNNER, program)
+        secret = secrets.token_hex(32)
+        with open(os.open(self.config, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            os.fchown(file.fileno(), owner, owner)
+            ceiling = {"memoryMb": 4096, "processes": 512, "outputBytes": 1 << 30, "timeoutMs": 600000}
+            user = {"name": "martlet", "uid": USER, "gid": USER, "home": self.home}
+            json.dump({"secret": secret, "port": 0, "runtimes": self.runtimes, "user": user,
+                       "limits": {**ceiling, **(limits or {})}, "cgroup": cgroup, **config}, file)
+        self.log = []
+        environment = {**os.environ, "RUNNER_ENVIRONMENT": "of the runner only", "ASAN_OPTIONS": "detect_leaks=0"}
+        self.process = subprocess.Popen([*command, program, "serve", "--config", self.config],
+                                        stderr=subprocess.PIPE, text=True, env=environment)
+        super().__init__(self._wait_for_port(), secret)
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def _wait_for_port(self):
+        for line in self.process.stderr:
+            self.log.append(line)
+            listening = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
+            if listening:
+                return int(listening.group(1))
+        raise RuntimeError("the runner did not start: " + "".join(self.log))
+
+    def programs(self):
         """Host pids of the user's processes: what runs have started and not lost."""
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                if os.stat(f"/proc/{pid}").st_uid == USER and "Z" not in open(f"/proc/{pid}/stat").read().rsplit(")")[1][:3]:
-                    found.append(int(pid))
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-        return found
+        return [pid for pid, (owner, _) in processes().items() if owner == USER]
 
     def descendants(self):
         """Host pids of every process below the runner: supervisors, inits, programs."""
-        parents = {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                parents[int(pid)] = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                pass
+        parents = {pid: parent for pid, (_, parent) in processes().items()}
         below = {self.process.pid}
         while True:
             more = {pid for pid, parent in parents.items() if parent in below} - below
@@ -176,15 +198,40 @@ class Runner:
             below |= more
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=5)
-        shutil.rmtree(self.directory)
-        return code
+        """Stops it, if it still runs; its exit code."""
+        try:
+            self.process.send_signal(signal.SIGTERM)
+            code = self.process.wait(timeout=5)
+            self.reader.join(timeout=5)
+            faults = [line for line in self.log if "Sanitizer" in line or "runtime error" in line]
+            if faults:
+                raise AssertionError("".join(self.log))
+            return code
+        finally:
+            self.process.kill()
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def wait_until(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.005)
+def processes():
+    """Every living process: its owner and parent by pid."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            if fields[0] not in "ZX":
+                found[int(pid)] = os.stat(f"/proc/{pid}").st_uid, int(fields[1])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def own_cgroups():
+    """Directories for a runner's control groups below this process's own, or None where version 1 is missing."""
+    roots = {}
+    for line in open("/proc/self/cgroup"):
+        _, controllers, path = line.strip().split(":", 2)
+        for controller in controllers.split(","):
+            root = f"/sys/fs/cgroup/{controller}{path}".rstrip("/") + f"/martlet-test-{os.getpid()}"
+            if controller in ("memory", "pids", "cpuacct") and os.access(os.path.dirname(root), os.W_OK):
+                roots[controller] = root
+    return roots if {"memory", "pids"} <= roots.keys() else None

@@ -1,0 +1,127 @@
+"""What a run cannot see and cannot do."""
+
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import client
+from client import USER, Runner, wait_until
+from run_tests import c_program
+
+
+class ConfinementTests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.runner = Runner()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.runner.close()
+
+    def run_bash(self, code, **fields):
+        return self.runner.run("bash", code, **fields)
+
+    def test_the_program_is_nobody_and_stays_so(self):
+        result = self.run_bash("id -u; id -g; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; umask; ulimit -c")
+        lines = result.stdout.decode().split("\n")
+        self.assertEqual(lines[:3], [str(USER)] * 3)
+        values = dict(re.findall(r"(\w+):\s+(\w+)", result.stdout.decode()))
+        self.assertTrue(all(int(values["Cap" + which], 16) == 0 for which in ("Inh", "Prm", "Eff", "Bnd", "Amb")))
+        self.assertEqual((values["NoNewPrivs"], values["Seccomp"]), ("1", "2"))
+
+    def test_other_processes_are_hidden(self):
+        pids = self.run_bash("ls /proc | grep -E '^[0-9]+$'").stdout.split()
+        self.assertNotIn(b"1", pids)
+        self.assertLessEqual(len(pids), 4)
+
+    def test_the_runners_secrets_cannot_be_read(self):
+        code = f"cat {self.runner.config}; cat /proc/1/environ /proc/1/cmdline /proc/1/maps; ls /proc/1/fd; cat /proc/[0-9]*/environ"
+        result = self.run_bash(code)
+        self.assertNotIn(self.runner.secret.encode(), result.stdout)
+        self.assertNotIn(b"RUNNER_ENVIRONMENT", result.stdout)
+        self.assertNotIn(b"martlet-runner-test", result.stdout.replace(self.runner.home.encode(), b""))
+
+    def test_the_runner_cannot_be_killed_or_stopped(self):
+        for target in ("1", "-1"):
+            result = self.run_bash(f"trap '' TERM; kill -KILL {target}; kill -STOP 1; kill -TERM 1; echo still here")
+            self.assertIn(result.reason, ("exited", "signaled"))
+        self.assertEqual(self.run_bash("echo alive").stdout, b"alive\n")
+
+    def test_the_machines_network_is_out_of_reach_but_loopback_works(self):
+        code = f"""if True:
+            import socket
+            try:
+                socket.create_connection(('127.0.0.1', {self.runner.port}), 2); print('reached the runner')
+            except ConnectionRefusedError:
+                print('refused')
+            server = socket.create_server(('127.0.0.1', 0))
+            client = socket.create_connection(server.getsockname(), 2)
+            print('own loopback works')"""
+        self.assertEqual(self.runner.run("python", code).stdout, b"refused\nown loopback works\n")
+
+    def test_the_system_cannot_be_written(self):
+        code = "for at in / /usr /etc /opt /var /root /sys /proc/sys/kernel; do (echo x > $at/martlet) 2>/dev/null && echo $at; done; true"
+        self.assertEqual(self.run_bash(code).stdout, b"")
+
+    def test_mounts_and_namespaces_are_refused_in_a_run(self):
+        code = """if True:
+            import ctypes, errno
+            libc = ctypes.CDLL(None, use_errno=True)
+            for call in (lambda: libc.unshare(0x10000000), lambda: libc.mount(b'x', b'/tmp', b'tmpfs', 0, None),
+                         lambda: libc.ptrace(0, 0, 0, 0), lambda: libc.syscall(425, 1, 0), lambda: libc.socket(17, 3, 0)):
+                call(); print(errno.errorcode[ctypes.get_errno()])"""
+        self.assertEqual(self.runner.run("python", code).stdout.split(), [b"EPERM", b"EPERM", b"EPERM", b"ENOSYS", b"EAFNOSUPPORT"])
+
+    def test_every_rule_of_the_filter_trips(self):
+        program = c_program("policy_test", ["policy", "util"])
+        result = subprocess.run([program], capture_output=True, text=True, timeout=120)
+        self.assertEqual(result.returncode, 0, "\n".join(line for line in result.stdout.split("\n") if "FAILED" in line) + result.stderr)
+        source = open(os.path.join(client.SOURCES, "policy.c")).read()
+        tables = source[source.index("denied[] = {"):source.index("static void deny(")]
+        for name in re.findall(r'"(\w+)"', tables):
+            if name != "umount":  # of other architectures
+                self.assertRegex(result.stdout, rf"ok {name}\b")
+
+    def test_the_parser_of_frames_takes_anything(self):
+        subprocess.run([c_program("frame_test", ["frame", "util"])], check=True, stdout=subprocess.DEVNULL, timeout=300)
+
+
+class SharedNetworkTests(unittest.TestCase):
+    def test_a_shared_network_is_shared(self):
+        runner = Runner(network="shared")
+        self.addCleanup(runner.close)
+        code = f"import socket\nsocket.create_connection(('127.0.0.1', {runner.port}), 2); print('reached')"
+        self.assertEqual(runner.run("python", code).stdout, b"reached\n")
+        self.assertFalse(runner.ask("ping")["confinement"]["network"])
+
+
+class WithoutNamespacesTests(unittest.TestCase):
+    """Where the runner has no privilege for namespaces: as in an ordinary Docker container, or as an ordinary user."""
+
+    def check(self, runner, owner):
+        self.addCleanup(runner.close)
+        self.assertFalse(runner.ask("ping")["confinement"]["namespaces"])
+        result = runner.run("bash", "id -u; pwd; (setsid sleep 60 &); sleep 60 & echo x > $TMPDIR/y; sleep 0.2; exit 4")
+        owner_line, directory = result.stdout.decode().split()
+        self.assertEqual((result.reason, result.exit["exitCode"], owner_line), ("exited", 4, str(owner)))
+        wait_until(lambda: not runner.descendants(), 1, "the end of the supervisor")
+        wait_until(lambda: not os.path.exists(directory), 2, "the removal of the run's directory")
+        self.assertEqual(runner.run("bash", "(setsid sleep 60 &); sleep 60", timeoutMs=200).reason, "timeout")
+        self.assertEqual(runner.run("python", "keep = []\nwhile True: keep.append(bytearray(1 << 20))",
+                                    limits={"memoryMb": 100}).reason, "memory")
+        connection = runner.open(language="bash", code="echo ready; (setsid sleep 60 &); sleep 60")
+        connection.receive_until(client.STDOUT)
+        connection.close()
+        wait_until(lambda: not runner.descendants(), 2, "the end of the tree")
+
+    @unittest.skipUnless(shutil.which("setpriv"), "needs setpriv")
+    def test_as_root_without_privilege(self):
+        drop = ["setpriv", "--bounding-set=-sys_admin,-net_admin", "--inh-caps=-all"]
+        self.check(Runner(command=drop), USER)
+
+    @unittest.skipUnless(shutil.which("setpriv"), "needs setpriv")
+    def test_as_an_ordinary_user(self):
+        become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+        self.check(Runner(command=become, owner=USER), USER)

@@ -1,0 +1,74 @@
+/* The limits that no control group keeps for us: looked at every 20 ms, or as rarely as they allow. */
+#include "supervisor.h"
+
+#include <fcntl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { WATCH_MS = 20, SHORTEST_PAUSE_MS = 5 };
+
+static int64_t tmpfs_bytes(void)
+{
+    struct statfs about;
+    if (me.tmpfs < 0 || fstatfs(me.tmpfs, &about) < 0)
+        return 0;
+    return (int64_t)(about.f_blocks - about.f_bfree) * about.f_bsize;
+}
+
+/* Resident sets count shared pages once for every process. That is cheap to ask and enough to know that all is well;
+ * only beyond the limit is it worth asking exactly. Twice, because a page shared by processes that end while they are
+ * being asked is counted too often. */
+static int64_t memory_in_use(int procfs, pid_t root, int64_t resident, int64_t most)
+{
+    int64_t bytes = resident + tmpfs_bytes();
+    for (int i = 0; i < 2 && bytes > most; i++)
+        bytes = tree_proportional_bytes(procfs, root) + tmpfs_bytes();
+    return bytes;
+}
+
+static void watch_processes(const struct cgroup *group, const struct limits *limits)
+{
+    bool own = me.procfs >= 0; /* else the machine's, in which the run's processes are the init's descendants */
+    int procfs = own ? me.procfs : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    pid_t root = own ? 0 : me.init;
+    struct tree_usage usage;
+    if (procfs >= 0 && tree_usage(procfs, root, &usage)) {
+        int64_t most = limits->memory_mb << 20, bytes = usage.rss_bytes;
+        if (!group->memory)
+            bytes = memory_in_use(procfs, root, usage.rss_bytes, most);
+        if (bytes > me.sampled_peak)
+            me.sampled_peak = bytes;
+        if (usage.cpu_ms > me.sampled_cpu_ms)
+            me.sampled_cpu_ms = usage.cpu_ms;
+        if (!group->memory && bytes > most)
+            kill_run(MEMORY);
+        if (!group->pids && usage.tasks > limits->processes + own) /* its own procfs shows the init as well */
+            kill_run(PROCESSES);
+    }
+    if (!own && procfs >= 0)
+        close(procfs);
+}
+
+void watch(int64_t now)
+{
+    static long processors;
+    if (!processors)
+        processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const struct cgroup *group = &me.run.cgroup;
+    const struct limits *limits = &me.run.limits;
+    bool grouped = group->memory && group->pids;
+    struct cgroup_usage counted = {.cpu_ms = -1};
+    if (group->cpu)
+        cgroup_usage(group, &counted);
+    if (counted.cpu_ms > me.sampled_cpu_ms)
+        me.sampled_cpu_ms = counted.cpu_ms;
+    if (!grouped || counted.cpu_ms < 0)
+        watch_processes(group, limits);
+    if (me.sampled_cpu_ms >= limits->cpu_ms)
+        kill_run(TIMEOUT);
+
+    int64_t pause = (limits->cpu_ms - me.sampled_cpu_ms) / processors; /* it cannot be used up sooner */
+    if (!grouped && pause > WATCH_MS)
+        pause = WATCH_MS;
+    me.next_watch = now + (pause < SHORTEST_PAUSE_MS ? SHORTEST_PAUSE_MS : pause);
+}
