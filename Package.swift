@@ -80,6 +80,10 @@ let package = Package(
             name: "SSHTests", dependencies: ["Cryptography", "EventLoop", "SSH", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(
+            name: "JobQueueTests",
+            dependencies: ["EventLoop", "JobQueue", "Redis", "TestSupport", lifecycle, logging],
+            swiftSettings: settings),
+        .testTarget(
             name: "RedisTests", dependencies: ["EventLoop", "Redis", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(

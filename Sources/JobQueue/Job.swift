@@ -39,18 +39,20 @@ package struct Job: Sendable, Identifiable {
 
     /// From the job's hash (sheet, section 2). Absent counters are zero; the queue's other clients leave some out.
     init(id: String, fields: [String: String], state: JobState? = nil) {
-        func date(_ name: String) -> Date? { fields[name].flatMap { Double($0) }.map { Date(milliseconds: Int($0)) } }
-        func count(_ name: String) -> Int { fields[name].flatMap { Int($0) } ?? 0 }
+        func number(_ name: String) -> Int? {
+            fields[name].flatMap { Double($0) }.flatMap { Int(exactly: $0.rounded()) }
+        }
+        func date(_ name: String) -> Date? { number(name).map { Date(milliseconds: $0) } }
         self.id = id
         name = fields["name"] ?? ""
         data = fields["data"] ?? "{}"
         options = JobOptions(stored: fields["opts"] ?? "{}")
         timestamp = date("timestamp") ?? Date(milliseconds: 0)
-        delay = .milliseconds(fields["delay"].flatMap { Double($0) }.map { Int($0) } ?? 0)
-        priority = count("priority")
-        attemptsStarted = count("ats")
-        attemptsMade = fields["attemptsMade"].flatMap { Int($0) } ?? count("atm")
-        stalledCount = count("stc")
+        delay = .milliseconds(number("delay") ?? 0)
+        priority = number("priority") ?? 0
+        attemptsStarted = number("ats") ?? 0
+        attemptsMade = number("attemptsMade") ?? number("atm") ?? 0
+        stalledCount = number("stc") ?? 0
         failedReason = fields["failedReason"].map { Self.unquoted($0) }
         let stored = fields["stacktrace"].map { Data($0.utf8) }
         stacktrace = stored.flatMap { try? JSONDecoder().decode([String].self, from: $0) } ?? []

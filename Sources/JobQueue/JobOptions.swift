@@ -55,6 +55,7 @@ package struct Backoff: Hashable, Sendable {
     /// Milliseconds to wait after the `attempt`-th attempt (from 1) has failed; `chance` is between 0 and 1.
     func milliseconds(afterAttempt attempt: Int, chance: Double) -> Int {
         var wait = Double(delay.milliseconds)
+        guard wait > 0 else { return 0 }
         if growth == .exponential { wait = (wait * pow(2, Double(attempt - 1))).rounded() }
         wait = min(wait, 1e12)  // thirty years: later than any score may be
         if jitter > 0 { wait = (wait * (1 - min(jitter, 1) * chance)).rounded(.down) }
@@ -74,7 +75,8 @@ package enum Retention: Hashable, Sendable {
 extension Duration {
     var milliseconds: Int {
         let (seconds, attoseconds) = components
-        return Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
+        let whole = Int(max(-1 << 52, min(1 << 52, seconds)))  // what other clients write may be any number
+        return whole * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
     }
 }
 

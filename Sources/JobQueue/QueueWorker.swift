@@ -1,3 +1,4 @@
+import EventLoop
 import Foundation
 package import Logging
 import Redis
@@ -53,7 +54,7 @@ package final class QueueWorker: Service {
     /// Works until graceful shutdown or cancellation; once. Outages of the server are waited out. Throws
     /// `.unsupportedQueue` if the queue has schedulers.
     package func run() async throws {
-        try await withGracefulShutdownHandler {
+        try await withTaskCancellationOrGracefulShutdownHandler {
             try await queue.redis.withBlockingConnection(name: queue.connectionName(suffix: ":w:\(name)")) { blocking in
                 try await withThrowingDiscardingTaskGroup { keepers in
                     keepers.addTask { await self.renewLocks() }
@@ -64,7 +65,7 @@ package final class QueueWorker: Service {
                     keepers.cancelAll()
                 }
             }
-        } onGracefulShutdown: { [stop] in
+        } onCancelOrGracefulShutdown: { [stop] in
             stop.give()
         }
     }
@@ -97,6 +98,8 @@ package final class QueueWorker: Service {
                 continue  // the loop's condition tells which
             } catch let error as JobQueueError {
                 throw error
+            } catch let error as RedisError where error.code == .closed {
+                throw error
             } catch {
                 logger.warning("queue not reached", metadata: ["reason": "\(error)"])
                 try? await rest(for: .milliseconds(500))
@@ -122,10 +125,10 @@ package final class QueueWorker: Service {
             let reply = try await stop.interrupting {
                 try await blocking.command(["BZPOPMIN", RedisArgument(key), RedisArgument(seconds)], replyLimit: limit)
             }
-            guard let popped = reply.elements, popped.count == 3, let score = popped[2].text.flatMap({ Double($0) })
+            guard let popped = reply.elements, popped.count == 3, let text = popped[2].text,
+                let score = Double(text), let time = Int(exactly: score.rounded(.up)), time > queue.now()
             else { return }
-            if Int(score) <= queue.now() { return }
-            nextRunAt = Int(score.rounded(.up))
+            nextRunAt = time
         }
     }
 
@@ -134,18 +137,20 @@ package final class QueueWorker: Service {
     private func renewLocks() async {
         let interval = lockDuration / 4
         while (try? await ContinuousClock().sleep(for: interval)) != nil {
-            let due = leases.all.filter { !$0.isLost && $0.isOlder(than: interval) }
+            let due = leases.all.filter { !$0.isLost && $0.isOlder(than: interval / 2) }
             guard !due.isEmpty else { continue }
             let began = ContinuousClock.now
             do {
-                let lost = try await extendLocks(of: due)
+                let lost = try await withDeadline(interval, "renewal of locks") { try await self.extendLocks(of: due) }
                 for lease in due {
                     if lost.contains(lease.job) { lease.lose() } else { lease.renewed(at: began) }
                 }
+            } catch is CancellationError {
+                return
             } catch {
                 logger.warning("locks not renewed", metadata: ["reason": "\(error)"])
             }
-            for lease in due where lease.isOlder(than: lockDuration) { lease.lose() }
+            for lease in due where lease.isOlder(than: lockDuration - interval) { lease.lose() }
         }
     }
 

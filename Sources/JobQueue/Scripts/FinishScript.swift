@@ -55,9 +55,8 @@ extension Lua {
             if age >= 0 then
                 prune(redis.call('ZRANGEBYSCORE', finished, '-inf', digits(now - age * 1000), 'LIMIT', 0, 1000))
             end
-            if count > 0 then
-                prune(redis.call('ZRANGE', finished, 0, math.min(redis.call('ZCARD', finished) - count, 1000) - 1))
-            end
+            local excess = math.min(redis.call('ZCARD', finished) - count, 1000)
+            if count > 0 and excess > 0 then prune(redis.call('ZRANGE', finished, 0, excess - 1)) end
 
             if kind == 'completed' then
                 emit('completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
