@@ -50,7 +50,9 @@ let package = Package(
         .target(
             name: "Fleet", dependencies: ["Cryptography", "JobQueue", "PostgreSQL", "Redis", logging],
             swiftSettings: settings),
-        .target(name: "Execution", dependencies: ["EventLoop", "Fleet"], swiftSettings: settings),
+        .target(
+            name: "Execution", dependencies: ["EventLoop", "Fleet", "JobQueue", "Redis", "SSH", logging],
+            swiftSettings: settings),
 
         .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
         .target(
@@ -89,6 +91,8 @@ let package = Package(
         .testTarget(
             name: "PostgreSQLTests", dependencies: ["EventLoop", "PostgreSQL", "TestSupport", logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "ExecutionTests", dependencies: ["Execution", "Fleet", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),

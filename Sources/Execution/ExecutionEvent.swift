@@ -16,7 +16,7 @@ package enum ExecutionEvent: Sendable {
 }
 
 /// How a run ended. No figure here is made up: what is unknown is `nil`.
-package struct ExitReport: Sendable, Hashable {
+package struct ExitReport: Sendable, Hashable, Decodable {
     package enum Reason: String, Sendable, Codable {
         case exited, signaled, timeout, memory, processes, cancelled
         case outputLimit = "output_limit"

@@ -1,0 +1,150 @@
+import Fleet
+import Foundation
+import SSH
+import Synchronization
+
+/// The VM could not be spoken with, and the program has not started: it may be tried again.
+struct VMUnreachable: Error, CustomStringConvertible {
+    let cause: any Error
+    var description: String { String(describing: cause) }
+
+    func serviceError(_ environment: Environment) -> ServiceError {
+        ServiceError(
+            .vmUnreachable, "VM '\(environment.slug)' runs but cannot be reached.",
+            hint: "Stop and start it: 'martlet vm stop', 'martlet vm start'; 'martlet doctor' says more.",
+            cause: cause)
+    }
+}
+
+extension ExecutionService {
+    /// Has the runner of a running VM run the program. Throws ``VMUnreachable`` while it has not started,
+    /// `execution_lost` afterwards, and what the runner refuses.
+    func converse(_ run: Run, in environment: Environment) async throws -> ExitReport {
+        do {
+            return try await withRunner(of: environment) { session in
+                let request = Self.request(for: run, secret: session.connection.runnerSecret)
+                let runner = try await RunnerConnection.open(
+                    request, port: session.connection.runnerPort, on: session.ssh)
+                defer { runner.abandon() }
+                return try await self.exchange(run, with: runner)
+            }
+        } catch let error as VMUnreachable where run.hasStarted {
+            throw ServiceError(
+                .executionLost, "The connection to VM '\(environment.slug)' was lost while the program ran.",
+                hint: "Whether it finished is not known. Look before you run it again.", cause: error.cause)
+        }
+    }
+
+    /// Lends a session, and turns what SSH and the runner throw into ``VMUnreachable`` or `host_key_mismatch`.
+    func withRunner<Result>(
+        of environment: Environment, _ body: (VMSession) async throws -> Result
+    ) async throws -> Result {
+        let fleet = fleet
+        do {
+            return try await sessions.withSession(
+                to: environment,
+                by: {
+                    guard let connection = try await fleet.environments.connection(of: environment.id) else {
+                        throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
+                    }
+                    return connection
+                }, body)
+        } catch let error as SSHError where error.code == .hostKeyMismatch {
+            throw ServiceError(
+                .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",
+                hint: "Something else answers at its address: ask an admin. Nothing was sent to it.", cause: error)
+        } catch let error as SSHError {
+            throw VMUnreachable(cause: error)
+        } catch let error as RunnerProtocolError {
+            throw VMUnreachable(cause: error)
+        }
+    }
+
+    private func exchange(_ run: Run, with runner: RunnerConnection) async throws -> ExitReport {
+        if let stdin = run.request.stdin {
+            // Written by a child task below as the runner gives credit; closed behind it.
+            return try await exchange(run, with: runner) {
+                try await run.input.write(stdin)
+                await run.input.close()
+            }
+        }
+        return try await exchange(run, with: runner) {}
+    }
+
+    private func exchange(
+        _ run: Run, with runner: RunnerConnection, feeding feed: @escaping @Sendable () async throws -> Void
+    ) async throws -> ExitReport {
+        try await withThrowingTaskGroup(of: ExitReport?.self) { group in
+            group.addTask {
+                // The program may end without reading what it is given: only the receiving side decides the fate.
+                do { try await feed() } catch is ServiceError {}
+                return nil
+            }
+            group.addTask {
+                do { try await runner.send(run.input) } catch is SSHError {}
+                return nil
+            }
+            group.addTask { try await self.receive(run, from: runner) }
+            defer { group.cancelAll() }
+            while let result = try await group.next() {
+                if let result { return result }
+            }
+            throw CancellationError()
+        }
+    }
+
+    private func receive(_ run: Run, from runner: RunnerConnection) async throws -> ExitReport {
+        var report: ExitReport?
+        try await runner.receive { message in
+            switch message {
+            case .started:
+                run.hasStarted = true
+                try await run.events.send(.started(run.id))
+            case .output(let stream, let bytes):
+                guard !bytes.isEmpty else { return }
+                run.output.withLock { $0.add(bytes, to: stream) }
+                try await run.events.send(.output(stream, bytes))
+            case .stdinCredit(let bytes):
+                await run.input.addCredit(bytes)
+            case .exit(let exit):
+                report = exit
+            case .refused(let code, let message):
+                throw Self.refusal(code: code, message: message, run: run)
+            }
+        }
+        guard let report else { throw RunnerProtocolError(description: "the runner said nothing of the end") }
+        return report
+    }
+
+    private static func request(for run: Run, secret: String) -> RunnerConnection.Request {
+        let code = String(validating: run.request.code, as: UTF8.self)
+        return RunnerConnection.Request(
+            secret: secret, id: run.id.description, language: run.runtime.name,
+            code: code ?? Data(run.request.code).base64EncodedString(), codeEncoding: code == nil ? "base64" : "utf8",
+            args: run.request.arguments, env: run.request.environmentVariables,
+            files: run.request.files.map {
+                RunnerConnection.Request.File(path: $0.path, content: Data($0.content).base64EncodedString())
+            },
+            timeoutMs: run.limits.timeoutMs,
+            limits: RunnerConnection.Request.Limits(
+                memoryMb: run.limits.memoryMb, cpuMs: run.limits.cpuMs, outputBytes: run.limits.outputBytes,
+                processes: run.limits.processes))
+    }
+
+    private static func refusal(code: String, message: String, run: Run) -> ServiceError {
+        switch code {
+        case "runtime_unavailable", "unknown_language":
+            ServiceError(
+                .runtimeUnavailable, "The VM has no \(run.runtime.title): \(message)",
+                hint: "Choose another language; GET /v1/runtimes lists those that are available.")
+        case "bad_request":
+            ServiceError(.invalidRequest, "The VM refused the request: \(message)", hint: "Change it and try again.")
+        case "too_busy":
+            ServiceError(.tooManyExecutions, "The VM runs as much as it can: \(message)", hint: "Try again shortly.")
+        default:
+            ServiceError(
+                .vmUnreachable, "The VM's runner refused the run (\(code)): \(message)",
+                hint: "Stop and start the VM; tell an admin the request id if it stays.")
+        }
+    }
+}

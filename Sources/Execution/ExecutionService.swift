@@ -1,0 +1,243 @@
+package import Fleet
+import Foundation
+package import Logging
+import SSH
+import Synchronization
+
+/// How executions are served by this process.
+package struct ExecutionConfiguration: Sendable {
+    /// Names this gateway among the others that share the database; unique, and new for every process.
+    package var gatewayID: String
+    /// The provider of VMs that are made because somebody runs code and has none.
+    package var provider: String
+    package var startTimeout: Duration = .seconds(60)
+    package var provisionTimeout: Duration = .seconds(360)  // an OVH instance is given 300 s
+    package var keepaliveInterval: Duration = .seconds(15)
+    package var maximumExecutions = 4_096
+    package var maximumSessions = 1_024
+
+    package init(gatewayID: String, provider: String) {
+        self.gatewayID = gatewayID
+        self.provider = provider
+    }
+}
+
+/// `executeCode`: finds the caller's VM, wakes it if it sleeps, runs the snippet in it and streams what it prints.
+///
+/// A call is one ``Run``. Under ``withExecution(_:caller:requestID:_:)`` two tasks work on it: one drives it (wake,
+/// connect, converse with the runner) and puts events into the run's bounded queue; the caller's `body` takes them
+/// out. A full queue suspends the driver, the unread channel fills its SSH window, and the program blocks in `write`.
+/// Leaving `body` cancels the driver, which abandons the channel; the runner sees the end of it and kills the run.
+///
+/// The history row is inserted while the run goes on and completed before its last event is handed over.
+/// Input and cancellation from other calls reach a run through ``running``, or, when another gateway serves it,
+/// through that gateway's Redis channel (``GatewayLink``).
+package final class ExecutionService: Sendable {
+    let fleet: Fleet
+    let catalog: RuntimeCatalog
+    let configuration: ExecutionConfiguration
+    let logger: Logger
+    let sessions: SessionPool
+    let waker: Waker
+    let link: GatewayLink
+    let running = Mutex<[ExecutionID: Run]>([:])
+    let availability = Mutex<[EnvironmentID: RuntimeAvailability]>([:])
+
+    /// How long a run that was told to die may take to say so before it is cut off.
+    private static let killGrace = Duration.milliseconds(500)
+
+    package init(
+        fleet: Fleet, runtimes: RuntimeCatalog, configuration: ExecutionConfiguration, logger: Logger
+    ) {
+        self.fleet = fleet
+        self.catalog = runtimes
+        self.configuration = configuration
+        self.logger = logger
+        sessions = SessionPool(capacity: configuration.maximumSessions, logger: logger)
+        waker = Waker(
+            fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
+        link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)
+    }
+
+    /// Keeps this gateway's heartbeat and takes input and cancellations from other gateways, until cancelled; then
+    /// closes the sessions.
+    package func run() async throws {
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await self.fleet.presence.beat(self.configuration.gatewayID) }
+                group.addTask { try await self.link.run { try await self.perform($0) } }
+                try await group.waitForAll()
+            }
+        } catch {
+            await Task { await sessions.close() }.value  // although this task is cancelled
+            throw error
+        }
+    }
+
+    /// How many executions are under way here.
+    package var executionsRunning: Int { running.withLock { $0.count } }
+
+    /// Runs one snippet, lending its events to `body`. Leaving `body`, by return, throw or cancellation, ends the run.
+    ///
+    /// Throws `ServiceError` before `body` is called when the request can never run: `unknown_language`,
+    /// `invalid_request`, `limit_exceeded`, `environment_not_found`, `vm_failed`, `vm_destroyed`,
+    /// `too_many_executions`. From then on every failure is the last event.
+    package func withExecution<Result>(
+        _ request: ExecutionRequest, caller: Caller, requestID: String,
+        _ body: (ExecutionID, ExecutionEvents) async throws -> Result
+    ) async throws -> Result {
+        let runtime = try catalog.runtime(named: request.language)
+        try request.checkSurroundings()
+        let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
+        let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
+        let run = Run(
+            request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
+            environment: environment)
+        try register(run)
+        defer { running.withLock { $0[run.id] = nil } }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await self.drive(run) }
+            group.addTask { await self.keepAlive(run) }
+            defer { group.cancelAll() }
+            return try await body(run.id, ExecutionEvents(queue: run.events))
+        }
+    }
+
+    private func register(_ run: Run) throws(ServiceError) {
+        let limit = configuration.maximumExecutions
+        let isRegistered = running.withLock { running in
+            guard running.count < limit else { return false }
+            running[run.id] = run
+            return true
+        }
+        guard isRegistered else {
+            throw ServiceError(
+                .tooManyExecutions, "This gateway already serves \(limit) executions.", hint: "Try again in a moment.")
+        }
+    }
+
+    /// The environment named, if it is the caller's; else the caller's own VM, which is created if there is none.
+    private func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
+        let environment: Environment
+        if let name {
+            let found: Environment? =
+                if let id = EnvironmentID(name) {
+                    try await fleet.environments.find(id, owner: caller.userID)
+                } else if let slug = Slug(rawValue: name) {
+                    try await fleet.environments.find(slug: slug, owner: caller.userID)
+                } else {
+                    nil
+                }
+            guard let found else {
+                throw ServiceError(
+                    .environmentNotFound, "You have no environment '\(name.prefix(64))'.",
+                    hint: "Leave 'environment' out to use your own VM.")
+            }
+            environment = found
+        } else if let own = try await fleet.environments.userVM(of: caller.userID) {
+            environment = own
+        } else {
+            environment = try await fleet.environments.createUserVM(
+                for: caller, requestID: requestID, provider: configuration.provider)
+        }
+        switch environment.state {
+        case .error: throw Waker.failed(environment)
+        case .destroying, .destroyed: throw Waker.destroyed(environment)
+        case .requested, .provisioning, .starting, .running, .stopping, .stopped: return environment
+        }
+    }
+
+    private func keepAlive(_ run: Run) async {
+        while let due = run.events.keepAlive(after: configuration.keepaliveInterval) {
+            do { try await Task.sleep(until: due, clock: .continuous) } catch { return }
+        }
+    }
+
+    // MARK: Driving
+
+    /// Takes the run from its environment's state to its last event.
+    private func drive(_ run: Run) async {
+        // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
+        let begun = Task { await self.recordBeginning(of: run) }
+        let ending = await ending(of: run)
+        await run.input.finish()
+        await Task {
+            await self.record(ending, of: run, hasBegun: await begun.value)
+        }.value
+        switch ending {
+        case .exit(let report): try? await run.events.send(.exit(report))  // fails only if nobody reads
+        case .error(let error): try? await run.events.send(.error(error))
+        case .abandoned: break
+        }
+        run.events.finish()
+    }
+
+    private func ending(of run: Run) async -> RunEnding {
+        do {
+            return .exit(try await reportOrCancellation(of: run))
+        } catch is CancellationError {
+            return .abandoned
+        } catch let error as ServiceError {
+            return .error(error)
+        } catch {
+            logger.error(
+                "execution failed for a reason that has no code",
+                metadata: ["execution": "\(run.id)", "request": "\(run.requestID)", "error": "\(error)"])
+            return .error(
+                ServiceError(
+                    .internalError, "The execution failed inside Martlet.",
+                    hint: "Try again; tell an admin the request id if it stays.", cause: error))
+        }
+    }
+
+    private func reportOrCancellation(of run: Run) async throws -> ExitReport {
+        try await withThrowingTaskGroup(of: ExitReport.self) { group in
+            group.addTask { try await self.report(of: run) }
+            group.addTask {
+                try await run.cancelled()
+                if run.hasStarted {
+                    await run.input.signal(SIGKILL)
+                    try await Task.sleep(for: Self.killGrace)
+                }
+                return run.cancelledReport
+            }
+            defer { group.cancelAll() }
+            guard var report = try await group.next() else { throw CancellationError() }
+            if run.isCancelled, report.exitCode == nil { report.reason = .cancelled }  // else it had ended by itself
+            return report
+        }
+    }
+
+    /// Wakes the VM and runs. A VM that turns out to be gone, or goes before the program has started, is woken and
+    /// tried again; one that goes later is a run that was lost.
+    private func report(of run: Run) async throws -> ExitReport {
+        let reportProgress: Waker.Report = { progress, message in
+            try await run.events.send(.status(progress, message: message))
+        }
+        var environment = try await waker.wake(
+            run.environment, for: run.caller, requestID: run.requestID, report: reportProgress)
+        var failures = 0
+        while true {
+            do {
+                return try await converse(run, in: environment)
+            } catch let error as VMUnreachable {
+                failures += 1
+                guard failures < 3 else { throw error.serviceError(environment) }
+                logger.info(
+                    "VM not reached, asking a worker to look",
+                    metadata: ["environment": "\(environment.id)", "request": "\(run.requestID)", "error": "\(error)"])
+                try await reportProgress(.connecting, "The VM does not answer; looking what became of it.")
+                let found = try await waker.reconcile(environment, requestID: run.requestID, because: error)
+                environment = try await waker.wake(
+                    found, for: run.caller, requestID: run.requestID, report: reportProgress)
+            }
+        }
+    }
+}
+
+/// How a run ended, for its caller and for the history.
+enum RunEnding: Sendable {
+    case exit(ExitReport)
+    case error(ServiceError)
+    case abandoned  // its caller went away
+}

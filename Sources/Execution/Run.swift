@@ -1,0 +1,62 @@
+import EventLoop
+import Fleet
+import Synchronization
+
+/// One execution while it is under way: what its parts share.
+final class Run: Sendable {
+    let id = ExecutionID()
+    let request: ExecutionRequest
+    let runtime: RuntimeCatalog.Runtime
+    let limits: ExecutionLimits
+    let caller: Caller
+    let requestID: String
+    let environment: Environment  // as it was when the call came
+    let began = ContinuousClock.now
+    let events = EventQueue()
+    let input = RunInput()
+    let output = Mutex(OutputRecord())
+    private let state = Mutex(State())
+    private let cancellation = Waiter<Void>()
+
+    private struct State {
+        var hasStarted = false
+        var isCancelled = false
+    }
+
+    init(
+        request: ExecutionRequest, runtime: RuntimeCatalog.Runtime, limits: ExecutionLimits, caller: Caller,
+        requestID: String, environment: Environment
+    ) {
+        self.request = request
+        self.runtime = runtime
+        self.limits = limits
+        self.caller = caller
+        self.requestID = requestID
+        self.environment = environment
+    }
+
+    /// Whether the runner has started the program: from then on it must not be run again.
+    var hasStarted: Bool {
+        get { state.withLock { $0.hasStarted } }
+        set { state.withLock { $0.hasStarted = newValue } }
+    }
+
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+    /// Asks for the run to be killed; returns at once. Idempotent.
+    func cancel() {
+        state.withLock { $0.isCancelled = true }
+        cancellation.resume(with: .success(()))
+    }
+
+    /// Returns when somebody has called ``cancel()``. One caller.
+    func cancelled() async throws { try await cancellation.value() }
+
+    /// What is reported of a run that was cut off before the runner could say more.
+    var cancelledReport: ExitReport {
+        ExitReport(
+            exitCode: nil, signal: nil, reason: .cancelled, stage: .run,
+            durationMs: (ContinuousClock.now - began) / .milliseconds(1), cpuMs: nil, maxRssBytes: nil,
+            truncated: false)
+    }
+}

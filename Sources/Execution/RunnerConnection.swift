@@ -1,0 +1,118 @@
+import Fleet
+import Foundation
+import SSH
+
+/// One conversation with the runner of a VM: a channel, a request, frames until the run is over.
+struct RunnerConnection: Sendable {
+    /// What the runner says of a run, in order.
+    enum Message: Sendable {
+        case started
+        case output(ExecutionEvent.Stream, [UInt8])
+        case stdinCredit(Int)
+        case exit(ExitReport)
+        case refused(code: String, message: String)
+    }
+
+    /// The JSON of a request frame (sandbox/README.md, "Request").
+    struct Request: Encodable {
+        struct File: Encodable {
+            var path: String
+            var content: String
+            var encoding = "base64"
+        }
+        struct Limits: Encodable {
+            var memoryMb: Int
+            var cpuMs: Int
+            var outputBytes: Int
+            var processes: Int
+        }
+        var secret: String
+        var op = "run"
+        var id: String?
+        var language: String?
+        var code: String?
+        var codeEncoding: String?
+        var args: [String]?
+        var env: [String: String]?
+        var files: [File]?
+        var timeoutMs: Int?
+        var limits: Limits?
+    }
+
+    private let channel: SSHChannel
+
+    /// Opens a channel and sends the request. Throws `SSHError`.
+    static func open(_ request: Request, port: Int, on session: SSHSession) async throws -> RunnerConnection {
+        let payload = try JSONEncoder().encode(request)
+        let connection = RunnerConnection(channel: try await session.openDirectTCPIP(port: port))
+        do {
+            try await connection.channel.write(RunnerFrame.encode(.request, payload))
+        } catch {
+            connection.channel.abandon()
+            throw error
+        }
+        return connection
+    }
+
+    /// Sends what the input says, until the run is over. Throws `SSHError`, `CancellationError`.
+    func send(_ input: RunInput) async throws {
+        while let command = try await input.next() {
+            let frame =
+                switch command {
+                case .stdin(let bytes): RunnerFrame.encode(.stdin, bytes)
+                case .stdinEnd: RunnerFrame.encode(.stdinEnd, [])
+                case .signal(let number):
+                    withUnsafeBytes(of: number.littleEndian) { RunnerFrame.encode(.signal, Array($0)) }
+                }
+            try await channel.write(frame)
+        }
+    }
+
+    /// Hands over each message until the last, which is an exit or a refusal. Reading is what makes the program go
+    /// on: `receive` suspending holds it up. Throws `SSHError` or ``RunnerProtocolError`` if the conversation is cut.
+    func receive(_ receive: (Message) async throws -> Void) async throws {
+        var decoder = RunnerFrameDecoder()
+        while let bytes = try await channel.read(upTo: 65_536) {
+            decoder.append(bytes)
+            while let (kind, payload) = try decoder.next() {
+                let message = try Self.message(kind, payload)
+                try await receive(message)
+                switch message {
+                case .exit, .refused: return
+                case .started, .output, .stdinCredit: break
+                }
+            }
+        }
+        throw RunnerProtocolError(description: "the runner closed the connection in the middle of a run")
+    }
+
+    /// Closes without waiting, which has the runner kill whatever of the run is left. Idempotent.
+    func abandon() { channel.abandon() }
+
+    private static func message(_ kind: RunnerFrame.Kind, _ payload: [UInt8]) throws -> Message {
+        switch kind {
+        case .started: return .started
+        case .stdout: return .output(.stdout, payload)
+        case .stderr: return .output(.stderr, payload)
+        case .stdinCredit:
+            guard payload.count == 4 else { throw RunnerProtocolError(description: "stdin credit of wrong size") }
+            return .stdinCredit(payload.reversed().reduce(0) { $0 << 8 | Int($1) })
+        case .exit: return .exit(try decode(ExitReport.self, payload))
+        case .refused:
+            struct Refusal: Decodable {
+                var code: String
+                var message: String
+            }
+            let refusal = try decode(Refusal.self, payload)
+            return .refused(code: refusal.code, message: refusal.message)
+        }
+    }
+
+    private static func decode<Value: Decodable>(_ type: Value.Type, _ payload: [UInt8]) throws -> Value {
+        do {
+            return try JSONDecoder().decode(type, from: Data(payload))
+        } catch {
+            throw RunnerProtocolError(description: "\(type) does not decode: \(error)")
+        }
+    }
+}
