@@ -53,6 +53,10 @@ let package = Package(
         .target(
             name: "Execution", dependencies: ["EventLoop", "Fleet", "JobQueue", "Redis", "SSH", logging],
             swiftSettings: settings),
+        .target(
+            name: "Worker",
+            dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging],
+            swiftSettings: settings),
 
         .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
         .target(

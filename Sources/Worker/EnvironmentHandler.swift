@@ -1,0 +1,181 @@
+import Cryptography
+import Fleet
+import Foundation
+import JobQueue
+import Logging
+import Providers
+
+/// Carries out the jobs of `vm-provision` and `vm-control`.
+///
+/// A job may run twice, beside itself on another worker, or die at any line. Two rules make that harmless: the
+/// provider's operations can all be repeated, and what a job changes in the database is one compare-and-set on the
+/// generation that the job was made for. A job whose environment has moved on has nothing to do and says so.
+struct EnvironmentHandler: Sendable {
+    let fleet: Fleet
+    let provider: any VMProvider
+    let name: String  // the worker's, for the audit log
+    let logger: Logger
+
+    /// Carries out one job and returns its result as JSON. Throws to have it tried again, `UnrecoverableJobError` to
+    /// have it fail now; after the last attempt the environment is in `error`, with the reason.
+    func handle(_ job: Job, _ context: JobContext) async throws -> String? {
+        guard let action = EnvironmentAction(rawValue: job.name) else {
+            throw UnrecoverableJobError(reason: "no worker knows a job '\(job.name)'")
+        }
+        let order: EnvironmentJob
+        do {
+            order = try EnvironmentJob(json: job.data)
+        } catch {
+            throw UnrecoverableJobError(reason: String(describing: error))
+        }
+        guard let environment = try await fleet.environments.find(order.environmentID) else {
+            throw UnrecoverableJobError(reason: "there is no environment \(order.environmentID)")
+        }
+        if action == .reconcile { return Self.result(try await reconcile(environment, order)) }
+        guard environment.generation == order.generation, environment.pendingJob?.action == action else {
+            return Self.result("nothing to do: the environment is '\(environment.state)' by now")
+        }
+        do {
+            return Self.result(try await perform(action, on: environment, order))
+        } catch let error as CancellationError {
+            throw error  // this worker is going down, or lost the job to another: it will be run again
+        } catch {
+            try await settle(error, action: action, environment: environment, order: order, context: context)
+            throw error
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform(
+        _ action: EnvironmentAction, on environment: Environment, _ order: EnvironmentJob
+    ) async throws -> String {
+        let began = ContinuousClock.now
+        let next: EnvironmentState
+        var change = EnvironmentChange()
+        switch action {
+        case .provision, .start:
+            let instance = try await instance(of: environment)
+            await say(environment, .info, "Starting the VM.")
+            let endpoint = try await provider.start(instance)
+            change.endpoint = EnvironmentEndpoint(endpoint)
+            next = .running
+        case .stop:
+            if let instance = environment.instanceID { try await provider.stop(instance) }
+            next = .stopped
+        case .destroy:
+            // A provision that died may have made a VM that the row does not name yet; its name is known.
+            try await provider.destroy(environment.instanceID ?? VMInstance.ID(rawValue: environment.vmName))
+            next = .destroyed
+        case .reconcile:
+            return "reconciled"
+        }
+        let duration = ContinuousClock.now - began
+        let moved = try await fleet.environments.move(
+            environment.id, from: environment.state, generation: environment.generation, to: next, change: change,
+            actor: .worker(name), action: action.rawValue, requestID: order.requestID,
+            detail: ["durationMs": String(Int(duration / .milliseconds(1)))])
+        guard moved != nil else { return "done, but the environment was moved by somebody else meanwhile" }
+        await say(environment, .success, "The VM is \(next.rawValue) (\(Int(duration / .milliseconds(1))) ms).")
+        return next.rawValue
+    }
+
+    /// The VM of the environment, made or brought in line with the row if need be: a start whose VM is gone makes it
+    /// anew rather than fail.
+    private func instance(of environment: Environment) async throws -> VMInstance.ID {
+        if environment.state == .starting, let instance = environment.instanceID,
+            try await provider.status(instance) != .missing
+        {
+            return instance
+        }
+        let secrets = try await fleet.environments.secrets(for: environment.id)
+        let spec = VMSpec(
+            name: environment.vmName, vcpus: environment.vcpus, memoryMb: environment.memoryMb,
+            diskMb: environment.diskMb, processes: environment.processes, network: environment.network,
+            authorizedKeys: [secrets.clientKey.publicKey], hostKey: secrets.hostKey,
+            runnerSecret: secrets.runnerSecret)
+        await say(environment, .info, "Making a \(provider.kind.rawValue) VM: \(spec).")
+        let instance = try await provider.create(spec, log: log(of: environment))
+        try await fleet.environments.setProviderInstance(instance.id.rawValue, of: environment)
+        return instance.id
+    }
+
+    /// Compares a running environment with what the provider says, for somebody who could not reach it.
+    private func reconcile(_ environment: Environment, _ order: EnvironmentJob) async throws -> String {
+        defer { logger.info("environment reconciled", metadata: ["environment": "\(environment.id)"]) }
+        guard environment.state == .running, environment.generation == order.generation else {
+            await fleet.signals.publish(environment)
+            return "nothing to do: the environment is '\(environment.state)' by now"
+        }
+        let found = try await Reconciler(fleet: fleet, provider: provider, worker: name, logger: logger)
+            .compare(environment)
+        // Whoever waits looks again, also when nothing was found: the fault was between them and the VM.
+        if found == .asRecorded { await fleet.signals.publish(environment) }
+        return found.rawValue
+    }
+
+    // MARK: Failure
+
+    /// After the last attempt, or at a failure that no attempt would mend, the environment goes to `error`.
+    private func settle(
+        _ error: any Error, action: EnvironmentAction, environment: Environment, order: EnvironmentJob,
+        context: JobContext
+    ) async throws {
+        let failure = error as? ProviderError
+        let isFinal = context.isLastAttempt || failure.map { !$0.isRetryable } ?? false
+        let reason = failure.map { "\($0.message) \($0.hint)" } ?? "\(action.rawValue) failed inside Martlet"
+        logger.error(
+            "job of an environment failed",
+            metadata: [
+                "environment": "\(environment.id)", "job": "\(context.job.id)", "final": "\(isFinal)",
+                "error": "\(error)",
+            ])
+        await context.log("\(reason)")
+        guard isFinal else {
+            await say(environment, .info, "\(reason) Trying again.")
+            return
+        }
+        await say(environment, .error, reason)
+        _ = try await fleet.environments.move(
+            environment.id, from: environment.state, generation: environment.generation, to: .error,
+            change: EnvironmentChange(errorMessage: reason), actor: .worker(name), action: action.rawValue,
+            requestID: order.requestID, detail: ["code": failure?.code.rawValue ?? "internal_error"])
+        throw UnrecoverableJobError(reason: reason)
+    }
+
+    // MARK: Telling
+
+    private func say(
+        _ environment: Environment, _ level: ProvisionLogEntry.Level, _ message: String
+    ) async {
+        await fleet.provisionLog.append(environment.userID, level, message)
+    }
+
+    private func log(of environment: Environment) -> ProvisionLog {
+        ProvisionLog { level, message in
+            let level: ProvisionLogEntry.Level =
+                switch level {
+                case .info, .warning: .info
+                case .error: .error
+                }
+            await say(environment, level, message)
+        }
+    }
+
+    private static func result(_ text: String) -> String? {
+        (try? JSONEncoder().encode(["result": text])).map { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+extension Environment {
+    /// What its VM is called at the provider: fixed, so that making it twice makes it once.
+    var vmName: String { "mlt-\(id)" }
+
+    var instanceID: VMInstance.ID? { providerInstanceID.map { VMInstance.ID(rawValue: $0) } }
+}
+
+extension EnvironmentEndpoint {
+    init(_ endpoint: VMEndpoint) {
+        self.init(host: endpoint.host, port: endpoint.port, user: endpoint.user, runnerPort: endpoint.runnerPort)
+    }
+}

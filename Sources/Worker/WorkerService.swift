@@ -1,0 +1,89 @@
+package import Fleet
+import JobQueue
+package import Logging
+package import Providers
+import ServiceLifecycle
+
+/// How a worker works.
+package struct WorkerConfiguration: Sendable {
+    /// Unique among the workers; shown in the audit log and in `CLIENT LIST`.
+    package var name: String
+    package var provisionConcurrency = 2
+    package var controlConcurrency = 5
+    /// How long a job may go without a sign of life before another worker takes it over.
+    package var lockDuration = Duration.seconds(30)
+    package var stalledInterval = Duration.seconds(30)
+    package var reconcileInterval = Duration.seconds(30)
+    package var stuckInterval = Duration.seconds(15)
+    package var lostInterval = Duration.seconds(5)
+
+    package init(name: String) { self.name = name }
+}
+
+/// Takes jobs from the two queues and sweeps up what fell through.
+///
+/// Any number of workers share the queues. Sweeps that look at everything are done by one of them, the one that holds
+/// an advisory lock in PostgreSQL; relaying the outbox needs no election, its rows are locked one by one.
+package struct WorkerService: Sendable {
+    private let fleet: Fleet
+    private let provider: any VMProvider
+    private let configuration: WorkerConfiguration
+    private let logger: Logger
+
+    package init(fleet: Fleet, provider: any VMProvider, configuration: WorkerConfiguration, logger: Logger) {
+        self.fleet = fleet
+        self.provider = provider
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Works until shut down gracefully, when jobs under way are finished, or cancelled.
+    package func run() async throws {
+        let handler = EnvironmentHandler(
+            fleet: fleet, provider: provider, name: configuration.name, logger: logger)
+        func worker(_ queue: JobQueue, concurrency: Int) -> QueueWorker {
+            QueueWorker(
+                queue: queue, name: configuration.name, concurrency: concurrency,
+                lockDuration: configuration.lockDuration, stalledInterval: configuration.stalledInterval,
+                logger: logger, handler: { try await handler.handle($0, $1) })
+        }
+        let provision = worker(fleet.provisionQueue, concurrency: configuration.provisionConcurrency)
+        let control = worker(fleet.controlQueue, concurrency: configuration.controlConcurrency)
+        let sweeper = Sweeper(fleet: fleet, provider: provider, configuration: configuration, logger: logger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await provision.run() }
+            group.addTask { try await control.run() }
+            group.addTask { await cancelWhenGracefulShutdown { await sweeper.run() } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Stops every running VM of this machine's provider and records it: for a server that runs alone and ends.
+    /// Bounded by the provider's own limits; what fails is logged and left to the next start.
+    package func stopAllVMs() async {
+        do {
+            let running = try await fleet.environments.list(states: [.running, .starting, .stopping], limit: 500)
+            await withTaskGroup(of: Void.self) { group in
+                for environment in running where environment.provider == provider.kind.rawValue {
+                    group.addTask { await stop(environment) }
+                }
+            }
+        } catch {
+            logger.error("VMs not stopped at shutdown", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func stop(_ environment: Environment) async {
+        guard let instance = environment.providerInstanceID.map({ VMInstance.ID(rawValue: $0) }) else { return }
+        do {
+            try await provider.stop(instance)
+            let reconciler = Reconciler(
+                fleet: fleet, provider: provider, worker: configuration.name, logger: logger)
+            if environment.state == .running { _ = try await reconciler.compare(environment) }
+        } catch {
+            logger.error(
+                "VM not stopped at shutdown",
+                metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+        }
+    }
+}
