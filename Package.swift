@@ -48,7 +48,7 @@ let package = Package(
             name: "PostgreSQL", dependencies: ["CLibPQ", "CLinux", "EventLoop", logging], swiftSettings: settings),
 
         .target(
-            name: "Fleet", dependencies: ["Cryptography", "JobQueue", "PostgreSQL", "Redis", logging],
+            name: "Fleet", dependencies: ["Cryptography", "EventLoop", "JobQueue", "PostgreSQL", "Redis", logging],
             swiftSettings: settings),
         .target(
             name: "Execution", dependencies: ["EventLoop", "Fleet", "JobQueue", "Redis", "SSH", logging],

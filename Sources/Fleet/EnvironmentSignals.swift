@@ -13,8 +13,9 @@ package enum EnvironmentSignal: Sendable, Hashable {
 /// Tells moves of environments on the Redis channel `vm:{environmentId}`, as JSON
 /// `{"state", "generation", "message"?}`.
 ///
-/// A signal is a hint and may be lost; the row is the truth. So: subscribe, then read the row, then wait, with a
-/// deadline, and read the row again.
+/// A signal is a hint: it may be lost, and two that different servers send may overtake each other, so one with a
+/// generation below the known one says nothing new. The row is the truth. So: subscribe, then read the row, then wait,
+/// with a deadline, and read the row again.
 package struct EnvironmentSignals: Sendable {
     let redis: RedisClient
     let logger: Logger
