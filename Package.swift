@@ -97,6 +97,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ExecutionTests", dependencies: ["Execution", "Fleet", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "FleetTests",
+            dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Redis", "TestSupport", logging],
+            swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),

@@ -1,0 +1,131 @@
+import Foundation
+import PostgreSQL
+import Redis
+import TestSupport
+import Testing
+
+@testable import Fleet
+
+extension Live {
+    @Suite struct HistoryTests {
+        func record(_ vm: Environment, gateway: String, code: [UInt8] = Array("print(1)".utf8)) -> ExecutionRecord {
+            ExecutionRecord(
+                id: ExecutionID(), userID: vm.userID, environmentID: vm.id, gatewayID: gateway, requestID: "r",
+                language: "python", code: code)
+        }
+
+        @Test func anExecutionIsKeptWithTheBeginningOfItsOutput() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                let executions = bench.fleet.executions
+                let code: [UInt8] = [0, 255] + [UInt8](repeating: 65, count: 100_000)
+                let record = record(vm, gateway: "g", code: code)
+                try await executions.begin(record)
+                #expect(try await executions.countRunning(in: vm.id) == 1)
+                var outcome = ExecutionOutcome(state: .outputLimit)
+                outcome.signal = "SIGKILL"
+                outcome.durationMs = 12.5
+                outcome.truncated = true
+                outcome.stdout = [UInt8](repeating: 0, count: 70_000)
+                outcome.stdoutBytes = 1 << 33
+                #expect(try await executions.finish(record.id, outcome, actor: AuditActor(caller)))
+                #expect(try await executions.finish(record.id, outcome, actor: AuditActor(caller)) == false)
+
+                let kept = try #require(try await executions.find(record.id, owner: caller.userID))
+                #expect(kept.code == Array(code.prefix(65_536)) && kept.summary.codeBytes == code.count)
+                #expect(kept.stdout == [UInt8](repeating: 0, count: 65_536) && kept.stderr.isEmpty)
+                #expect(kept.summary.stdoutBytes == 1 << 33 && kept.summary.state == .outputLimit)
+                #expect(kept.summary.exitCode == nil && kept.summary.signal == "SIGKILL")
+                #expect(kept.summary.durationMs == 12.5 && kept.summary.finishedAt != nil)
+                #expect(try await bench.auditLines(vm.id, action: "execute") == 1)
+                #expect(try await executions.find(record.id, owner: try await bench.caller().userID) == nil)
+            }
+        }
+
+        @Test func pagesFollowEachOtherNewestFirst() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                var ids: [ExecutionID] = []
+                for _ in 0..<7 {
+                    let record = record(vm, gateway: "g")
+                    try await bench.fleet.executions.begin(record)
+                    ids.insert(record.id, at: 0)
+                }
+                var listed: [ExecutionID] = []
+                for _ in 0..<4 {
+                    listed += try await bench.fleet.executions.list(
+                        owner: caller.userID, limit: 3, before: listed.last
+                    ).map(\.id)
+                }
+                #expect(listed == ids)
+                let stranger = try await bench.caller()
+                #expect(try await bench.fleet.executions.list(owner: stranger.userID, before: ids[0]).isEmpty)
+            }
+        }
+
+        @Test func onlyExecutionsOfGatewaysThatAreGoneAreLost() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                let executions = bench.fleet.executions
+                let (dead, living, young) = (
+                    record(vm, gateway: "dead"), record(vm, gateway: "alive"), record(vm, gateway: "newcomer")
+                )
+                for record in [dead, living] { try await executions.begin(record) }
+                try await bench.pool.execute(
+                    "UPDATE environment_executions SET started_at = now() - interval '1 minute'")
+                try await executions.begin(young)
+                let lost = try await executions.loseAbandoned(gatewaysAlive: ["alive"], actor: .worker("w"))
+                #expect(lost == [dead.id])
+                let kept = try await executions.find(dead.id, owner: caller.userID)
+                #expect(kept?.summary.state == .lost && kept?.summary.errorCode == .executionLost)
+                #expect(try await executions.find(living.id, owner: caller.userID)?.summary.state == .running)
+                // The gateway was only slow.
+                var outcome = ExecutionOutcome(state: .exited)
+                outcome.exitCode = 0
+                #expect(try await executions.finish(dead.id, outcome, actor: AuditActor(caller)))
+                let ended = try await executions.find(dead.id, owner: caller.userID)
+                #expect(ended?.summary.state == .exited && ended?.summary.errorCode == nil)
+                #expect(try await executions.loseAbandoned(gatewaysAlive: [], actor: .worker("w")) == [living.id])
+            }
+        }
+
+        @Test func nobodyIsCalledGoneUntilEveryoneCouldHaveSpoken() async throws {
+            try await withFleet { bench in
+                let presence = GatewayPresence(
+                    redis: bench.redis, logger: quiet, lifetimeMs: 300, prefix: "test-\(UUID())")
+                #expect(try await presence.alive() == nil)
+                let names = try await eventually(
+                    describing: "two gateways alive",
+                    read: {
+                        try await presence.heartbeat("g1")
+                        try await presence.heartbeat("g2")
+                        return try await presence.alive()
+                    }, until: { $0 != nil })
+                #expect(names == ["g1", "g2"])
+                try await presence.leave("g1")
+                #expect(try await presence.alive() == ["g2"])
+                try await eventually(within: .seconds(2), describing: "silent gateway gone") {
+                    try await presence.alive() == []
+                }
+                try await bench.redis.command("DEL", "\(presence.prefix):gateways:since")
+                #expect(try await presence.alive() == nil, "Redis lost its data")
+            }
+        }
+
+        @Test func aFloodOfUsesIsWrittenOnce() async throws {
+            try await withFleet { bench in
+                let vm = try await bench.vm(.running, of: try await bench.caller())
+                try await bench.pool.execute("UPDATE dev_environments SET last_activity_at = NULL")
+                await withTaskGroup { group in
+                    for _ in 0..<100 { group.addTask { await bench.fleet.environments.touchActivity(vm.id) } }
+                }
+                let first = try #require(try await bench.fleet.environments.find(vm.id)?.lastActivityAt)
+                await (try bench.another()).environments.touchActivity(vm.id)
+                #expect(try await bench.fleet.environments.find(vm.id)?.lastActivityAt == first)
+            }
+        }
+    }
+}
