@@ -120,6 +120,15 @@ void cgroup_prepare(struct cgroup_roots *roots)
     }
 }
 
+bool cgroup_limits(const struct cgroup_roots *roots, const char *controller)
+{
+    char path[PATH_MAX], text[256];
+    if (!roots->unified)
+        return !strcmp(controller, "memory") ? roots->memory != NULL : roots->pids != NULL;
+    format_into(path, sizeof path, "%s/cgroup.subtree_control", roots->unified);
+    return read_text_at(AT_FDCWD, path, text, sizeof text) && strstr(text, controller) != NULL;
+}
+
 /* ---- One run ---------------------------------------------------------------------------------- */
 
 /* Makes the group below one root and keeps its cgroup.procs open. */

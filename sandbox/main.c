@@ -1,31 +1,26 @@
 /* martlet-runner: confines and runs people's snippets inside a VM.
  *
- * THEORY OF OPERATION
+ *   server      one process from start to SIGTERM; PID 1 of a local VM (`init`). Accepts, forks, reaps, hands SSH
+ *     |         connections to sshd (server.c, init.c). It reads nothing of what a client sends.
+ *   supervisor  one per connection. Reads a request, starts the run, moves bytes between the socket and three pipes,
+ *     |         keeps clocks and limits, answers with one exit or refused frame (supervise, run, stream, watch.c).
+ *   init        PID 1 of the run's own namespaces. Mounts, writes the files, starts compiler and program, reaps, and
+ *     |         reports over a socket pair (stage.c, confine.c). It executes nothing of the request itself.
+ *   program     an unprivileged process under limits and a seccomp filter (policy.c), and whatever it starts.
  *
- *   server      one process, from start to SIGTERM; in a local VM it is PID 1 (`init`). It accepts, forks, reaps,
- *     |         and hands SSH connections to sshd. It reads nothing of what a client sends.
- *   supervisor  one per connection, forked. Reads one request, starts the run, moves bytes between the socket and
- *     |         three pipes, keeps the clocks and the limits, and answers with exactly one exit or refused frame.
- *   init        PID 1 of the run's own namespaces, cloned. Mounts, writes the files, starts compiler and program,
- *     |         reaps, and reports over a SOCK_SEQPACKET. Of the request it executes nothing itself.
- *   program     an unprivileged process under limits and a seccomp filter, and whatever it starts.
+ * Nothing survives a run: the supervisor kills the init, and the kernel kills all of its PID namespace before the init
+ *   can be waited for. Each process dies with the one above it (PR_SET_PDEATHSIG), so SIGKILL to the server or to a
+ *   supervisor leaves nothing either. Files go with the mount namespace's tmpfs.
+ * Nothing is lost: the pipes are emptied after the tree is dead and before the exit frame.
+ * Nothing piles up: a pipe is read only when the socket has taken the frame before it; a client sends only as much
+ *   stdin as it was credited. A supervisor holds one frame of output (64 KiB) and the credited stdin (64 KiB).
+ * A client that leaves is noticed at once, for its socket is always read, and its run is killed.
+ * No fate is made up: the init's report, a limit's event or the supervisor's own kill decides the reason, and the
+ *   runner's faults end as `refused` with code internal, never as an exit of the program (die_hook).
  *
- * What holds, and by what:
- *
- *   - Nothing survives a run. The supervisor kills the init; the kernel then kills all of the PID namespace before
- *     the init can be waited for. Each process dies with the one above it (PR_SET_PDEATHSIG), so killing the
- *     server or a supervisor with SIGKILL leaves nothing behind either. Files go with the mount namespace's tmpfs.
- *   - Nothing is lost. Pipes are emptied after the tree is dead and before the exit frame.
- *   - Nothing piles up. A pipe is read only when the socket has taken the frame before it; stdin is read only when
- *     the program takes it. A supervisor holds one output frame (64 KiB) and one input buffer (32 KiB).
- *   - A client that leaves is noticed even while nothing is read from it (POLLRDHUP), and its run is killed.
- *   - No fate is made up: the init's word, a limit's event or the supervisor's own kill decides the reason.
- *   - The runner's faults end as `refused` with code internal, never as an exit of the program (die_hook).
- *
- * Without privilege for namespaces the init is a subreaper, the run has a private directory instead of a private
- * /tmp, and leftovers are found by descent. `ping` says which confinement is in force.
- *
- * Memory and process limits are a control group's where one was delegated; else the supervisor looks every 20 ms. */
+ * Memory and process limits are a control group's where one was delegated; else they are looked at every 20 ms.
+ * Without privilege for namespaces the init is a subreaper, the run has a private directory instead of a private /tmp,
+ * and leftovers are found by descent. `ping` says which confinement is in force. README.md has the rest. */
 #include "runner.h"
 
 #include <fcntl.h>
@@ -111,6 +106,7 @@ int main(int count, char **words)
         if (!loopback_up())
             warn("the loopback device is not up");
     }
+    runner.pid = getpid();
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
     runner.confinement = confinement_probe(&runner.config);

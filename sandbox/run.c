@@ -74,12 +74,26 @@ static void take_descriptors(struct msghdr *message)
     me.tmpfs = passed[1];
 }
 
+/* Holds on to the run's namespaces: taking them down costs more than many a run, and the client need not wait for it.
+ */
+static void hold_namespaces(void)
+{
+    static const char *const kinds[] = {"mnt", "net"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char path[64];
+        format_into(path, sizeof path, "/proc/%d/ns/%s", (int)me.init, kinds[i]);
+        (void)!open(path, O_RDONLY | O_CLOEXEC); /* closed by the end of this process, soon after the answer */
+    }
+}
+
 static void announce(void)
 {
     char text[32];
     if (me.announced)
         return;
     me.announced = true;
+    if (me.runner->confinement.namespaces)
+        hold_namespaces();
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
     format_into(text, sizeof text, "{\"pid\":%d}", (int)me.init);
     start_frame(FRAME_STARTED, text, strlen(text));
@@ -163,7 +177,7 @@ static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds
     watched[ERROR] = (struct pollfd){.fd = idle && me.announced ? me.error : -1, .events = POLLIN};
     watched[INPUT] = (struct pollfd){.fd = input_waits ? me.input : -1, .events = POLLOUT};
     watched[CONTROL] = (struct pollfd){.fd = me.control, .events = POLLIN};
-    watched[OOM] = (struct pollfd){.fd = me.init && !me.killed_for ? me.run.cgroup.oom_event : -1, .events = POLLIN};
+    watched[OOM] = (struct pollfd){.fd = me.init ? me.run.cgroup.oom_event : -1, .events = POLLIN};
     watched[INIT] = (struct pollfd){.fd = me.init ? me.init_ended : -1, .events = POLLIN};
 
     sigset_t none;
@@ -196,7 +210,7 @@ void serve_run(void)
         if (watched[CONTROL].revents)
             read_reports();
         if (watched[OOM].revents)
-            kill_run(MEMORY);
+            suspect_memory();
         if (watched[SOCKET].revents & (POLLRDHUP | POLLHUP | POLLERR))
             lose_client();
         else if (watched[SOCKET].revents & POLLIN)

@@ -192,7 +192,8 @@ struct cgroup {
     bool memory, pids, cpu; /* which of them the kernel enforces or counts for this run */
     int procs[3];           /* descriptors of cgroup.procs that the program writes itself into */
     size_t procs_count;
-    int oom_event; /* readable once the group ran out of memory; -1 where the kernel kills the whole group itself */
+    int oom_event; /* readable once this group or one above it ran out of memory; -1 where the kernel kills the whole
+                      group itself */
 };
 
 struct cgroup_usage {
@@ -202,6 +203,8 @@ struct cgroup_usage {
 
 /* Once, when the runner starts: takes the delegated directories over and removes what an earlier runner left. */
 void cgroup_prepare(struct cgroup_roots *roots);
+/* Whether runs get a limit of this controller, "memory" or "pids", from the kernel. */
+bool cgroup_limits(const struct cgroup_roots *roots, const char *controller);
 void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits);
 void cgroup_enter(const struct cgroup *group);
 void cgroup_usage(const struct cgroup *group, struct cgroup_usage *usage);
@@ -254,6 +257,7 @@ struct runner {
     struct runtimes runtimes;
     struct confinement confinement;
     struct sock_fprog filter;
+    pid_t pid; /* of the server */
     int64_t started_at;
 };
 

@@ -174,12 +174,15 @@ static void answer_json(json_t *json)
 static json_t *describe_runner(unsigned live_runs)
 {
     const struct runner *runner = me.runner;
-    const struct cgroup_roots *cgroup = &runner->config.cgroup;
-    return json_pack("{s:s, s:I, s:i, s:{s:b, s:b, s:b, s:b, s:b, s:b}}", "version", MARTLET_VERSION, "uptimeMs",
+    const struct confinement *confinement = &runner->confinement;
+    const struct cgroup_roots *roots = &runner->config.cgroup;
+    json_t *confined =
+        json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
+                  confinement->network, "user", confinement->switch_user, "memoryGroup", cgroup_limits(roots, "memory"),
+                  "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1);
+    return json_pack("{s:s, s:I, s:i, s:o}", "version", MARTLET_VERSION, "uptimeMs",
                      (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement",
-                     "namespaces", runner->confinement.namespaces, "network", runner->confinement.network, "user",
-                     runner->confinement.switch_user, "memoryGroup", cgroup->memory || cgroup->unified, "pidsGroup",
-                     cgroup->pids || cgroup->unified, "seccomp", 1);
+                     confined);
 }
 
 static void refuse_connection(const struct refusal *refusal)
@@ -258,6 +261,8 @@ void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs)
     die_hook = report_to_client;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         die_errno("prctl");
+    if (getppid() != runner->pid)
+        _exit(70); /* it died before the line above */
     if (setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
         setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer) < 0)
         die_errno("setsockopt");

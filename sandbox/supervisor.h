@@ -44,7 +44,7 @@ struct supervisor {
     struct rusage usage;
     struct cgroup_usage group_usage;
     int64_t sampled_cpu_ms, sampled_peak;
-    int64_t started_at, ended_at, deadline, next_watch, last_progress;
+    int64_t started_at, ended_at, deadline, next_watch, last_progress, suspicious_until;
 };
 
 extern struct supervisor me;
@@ -65,6 +65,8 @@ void answer_client(void);
 
 /* Looks at memory, processes and processor time, kills the run if one is beyond its limit, plans the next look. */
 void watch(int64_t now);
+/* The control group's event came: looks soon, and often for a while, whether it was about this run. */
+void suspect_memory(void);
 
 /* ---- stream.c --------------------------------------------------------------------------------- */
 

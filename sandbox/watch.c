@@ -5,7 +5,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { WATCH_MS = 20, SHORTEST_PAUSE_MS = 5 };
+enum { WATCH_MS = 20, SHORTEST_PAUSE_MS = 5, SUSPICION_MS = 200 };
 
 static int64_t tmpfs_bytes(void)
 {
@@ -49,6 +49,17 @@ static void watch_processes(const struct cgroup *group, const struct limits *lim
         close(procfs);
 }
 
+/* The event also comes when a group above ours ran out; then somebody else's process may be the one that is killed.
+ * The count of our own follows a moment later. */
+void suspect_memory(void)
+{
+    uint64_t times;
+    if (read(me.run.cgroup.oom_event, &times, sizeof times) != sizeof times)
+        return;
+    me.next_watch = monotonic_ms();
+    me.suspicious_until = me.next_watch + SUSPICION_MS;
+}
+
 void watch(int64_t now)
 {
     static long processors;
@@ -56,10 +67,12 @@ void watch(int64_t now)
         processors = sysconf(_SC_NPROCESSORS_ONLN);
     const struct cgroup *group = &me.run.cgroup;
     const struct limits *limits = &me.run.limits;
-    bool grouped = group->memory && group->pids;
+    bool grouped = group->memory && group->pids, suspicious = now < me.suspicious_until;
     struct cgroup_usage counted = {.cpu_ms = -1};
-    if (group->cpu)
+    if (group->cpu || suspicious)
         cgroup_usage(group, &counted);
+    if (suspicious && counted.out_of_memory)
+        kill_run(MEMORY);
     if (counted.cpu_ms > me.sampled_cpu_ms)
         me.sampled_cpu_ms = counted.cpu_ms;
     if (!grouped || counted.cpu_ms < 0)
@@ -70,5 +83,7 @@ void watch(int64_t now)
     int64_t pause = (limits->cpu_ms - me.sampled_cpu_ms) / processors; /* it cannot be used up sooner */
     if (!grouped && pause > WATCH_MS)
         pause = WATCH_MS;
+    if (suspicious)
+        pause = SHORTEST_PAUSE_MS;
     me.next_watch = now + (pause < SHORTEST_PAUSE_MS ? SHORTEST_PAUSE_MS : pause);
 }
