@@ -165,12 +165,23 @@ class Runner(Client):
             os.fchown(file.fileno(), owner, owner)
             ceiling = {"memoryMb": 4096, "processes": 512, "outputBytes": 1 << 30, "timeoutMs": 600000}
             user = {"name": "martlet", "uid": USER, "gid": USER, "home": self.home}
-            json.dump({"secret": secret, "port": 0, "runtimes": self.runtimes, "user": user,
-                       "limits": {**ceiling, **(limits or {})}, "cgroup": cgroup, **config}, file)
+            json.dump(
+                {
+                    "secret": secret,
+                    "port": 0,
+                    "runtimes": self.runtimes,
+                    "user": user,
+                    "limits": {**ceiling, **(limits or {})},
+                    "cgroup": cgroup,
+                    **config,
+                },
+                file,
+            )
         self.log = []
         environment = {**os.environ, "RUNNER_ENVIRONMENT": "of the runner only", "ASAN_OPTIONS": "detect_leaks=0"}
-        self.process = subprocess.Popen([*command, program, "serve", "--config", self.config],
-                                        stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(
+            [*command, program, "serve", "--config", self.config], stderr=subprocess.PIPE, text=True, env=environment
+        )
         super().__init__(self._wait_for_port(), secret)
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
         self.reader.start()

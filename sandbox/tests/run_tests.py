@@ -13,9 +13,27 @@ def c_program(name, objects):
     out = os.path.dirname(client.RUNNER)
     program = os.path.join(out, name)
     flags = ["-fsanitize=address,undefined"] if client.SANITIZED else ["-static-pie", "-fPIE"]
-    subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-g1", "-Wall", "-Wextra", "-Werror", *flags,
-                    "-I", client.SOURCES, "-o", program, os.path.join(client.SOURCES, "tests", name + ".c"),
-                    *(os.path.join(out, "objects", one + ".o") for one in objects), "-lseccomp", "-ljansson"], check=True)
+    subprocess.run(
+        [
+            "gcc",
+            "-std=c11",
+            "-D_GNU_SOURCE",
+            "-g1",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            *flags,
+            "-I",
+            client.SOURCES,
+            "-o",
+            program,
+            os.path.join(client.SOURCES, "tests", name + ".c"),
+            *(os.path.join(out, "objects", one + ".o") for one in objects),
+            "-lseccomp",
+            "-ljansson",
+        ],
+        check=True,
+    )
     return program
 
 
@@ -45,7 +63,8 @@ if __name__ == "__main__":
         sys.exit("These tests start a runner with namespaces: run them as root.")
     tests = unittest.defaultTestLoader.discover(os.path.dirname(os.path.abspath(__file__)))
     result = unittest.TextTestRunner(resultclass=Plain, verbosity=2).run(
-        unittest.TestSuite(selected(tests, sys.argv[1:])))
+        unittest.TestSuite(selected(tests, sys.argv[1:]))
+    )
     failed = len(result.failures) + len(result.errors)
     print(f"{result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
     sys.exit(1 if failed or not result.passed else 0)

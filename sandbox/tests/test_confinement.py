@@ -24,7 +24,9 @@ class ConfinementTests(unittest.TestCase):
         return self.runner.run("bash", code, **fields)
 
     def test_the_program_is_nobody_and_stays_so(self):
-        result = self.run_bash("id -u; id -g; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; umask; ulimit -c")
+        result = self.run_bash(
+            "id -u; id -g; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; umask; ulimit -c"
+        )
         lines = result.stdout.decode().split("\n")
         self.assertEqual(lines[:3], [str(USER)] * 3)
         values = dict(re.findall(r"(\w+):\s+(\w+)", result.stdout.decode()))
@@ -37,7 +39,7 @@ class ConfinementTests(unittest.TestCase):
         self.assertLessEqual(len(pids), 4)
 
     def test_the_runners_secrets_cannot_be_read(self):
-        code = f"cat {self.runner.config}; cat /proc/1/environ /proc/1/cmdline /proc/1/maps; ls /proc/1/fd; cat /proc/[0-9]*/environ"
+        code = f"cat {self.runner.config} /proc/1/cmdline /proc/1/maps /proc/*/environ; ls /proc/1/fd"
         result = self.run_bash(code)
         self.assertNotIn(self.runner.secret.encode(), result.stdout)
         self.assertNotIn(b"RUNNER_ENVIRONMENT", result.stdout)
@@ -62,7 +64,8 @@ class ConfinementTests(unittest.TestCase):
         self.assertEqual(self.runner.run("python", code).stdout, b"refused\nown loopback works\n")
 
     def test_the_system_cannot_be_written(self):
-        code = "for at in / /usr /etc /opt /var /root /sys /proc/sys/kernel; do (echo x > $at/martlet) 2>/dev/null && echo $at; done; true"
+        places = "/ /usr /etc /opt /var /root /sys /proc/sys/kernel"
+        code = f"for at in {places}; do (echo x > $at/martlet) 2> /dev/null && echo $at; done; true"
         self.assertEqual(self.run_bash(code).stdout, b"")
 
     def test_mounts_and_namespaces_are_refused_in_a_run(self):
@@ -70,16 +73,23 @@ class ConfinementTests(unittest.TestCase):
             import ctypes, errno
             libc = ctypes.CDLL(None, use_errno=True)
             for call in (lambda: libc.unshare(0x10000000), lambda: libc.mount(b'x', b'/tmp', b'tmpfs', 0, None),
-                         lambda: libc.ptrace(0, 0, 0, 0), lambda: libc.syscall(425, 1, 0), lambda: libc.socket(17, 3, 0)):
+                         lambda: libc.ptrace(0, 0, 0, 0), lambda: libc.syscall(425, 1, 0),
+                         lambda: libc.socket(17, 3, 0)):
                 call(); print(errno.errorcode[ctypes.get_errno()])"""
-        self.assertEqual(self.runner.run("python", code).stdout.split(), [b"EPERM", b"EPERM", b"EPERM", b"ENOSYS", b"EAFNOSUPPORT"])
+        self.assertEqual(
+            self.runner.run("python", code).stdout.split(), [b"EPERM", b"EPERM", b"EPERM", b"ENOSYS", b"EAFNOSUPPORT"]
+        )
 
     def test_every_rule_of_the_filter_trips(self):
         program = c_program("policy_test", ["policy", "util"])
         result = subprocess.run([program], capture_output=True, text=True, timeout=120)
-        self.assertEqual(result.returncode, 0, "\n".join(line for line in result.stdout.split("\n") if "FAILED" in line) + result.stderr)
+        self.assertEqual(
+            result.returncode,
+            0,
+            "\n".join(line for line in result.stdout.split("\n") if "FAILED" in line) + result.stderr,
+        )
         source = open(os.path.join(client.SOURCES, "policy.c")).read()
-        tables = source[source.index("denied[] = {"):source.index("static void deny(")]
+        tables = source[source.index("denied[] = {") : source.index("static void deny(")]
         for name in re.findall(r'"(\w+)"', tables):
             if name != "umount":  # of other architectures
                 self.assertRegex(result.stdout, rf"ok {name}\b")
@@ -109,8 +119,12 @@ class WithoutNamespacesTests(unittest.TestCase):
         wait_until(lambda: not runner.descendants(), 1, "the end of the supervisor")
         wait_until(lambda: not os.path.exists(directory), 2, "the removal of the run's directory")
         self.assertEqual(runner.run("bash", "(setsid sleep 60 &); sleep 60", timeoutMs=200).reason, "timeout")
-        self.assertEqual(runner.run("python", "keep = []\nwhile True: keep.append(bytearray(1 << 20))",
-                                    limits={"memoryMb": 100}).reason, "memory")
+        self.assertEqual(
+            runner.run(
+                "python", "keep = []\nwhile True: keep.append(bytearray(1 << 20))", limits={"memoryMb": 100}
+            ).reason,
+            "memory",
+        )
         connection = runner.open(language="bash", code="echo ready; (setsid sleep 60 &); sleep 60")
         connection.receive_until(client.STDOUT)
         connection.close()

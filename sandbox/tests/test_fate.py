@@ -65,7 +65,9 @@ class FateTests(unittest.TestCase):
         self.assert_gone()
 
     def test_processor_time_of_ended_children_counts(self):
-        result = self.runner.run("python", "import os\nif not os.fork():\n    sum(range(6_000_000)); os._exit(0)\nos.wait()")
+        result = self.runner.run(
+            "python", "import os\nif not os.fork():\n    sum(range(6_000_000)); os._exit(0)\nos.wait()"
+        )
         self.assertEqual(result.reason, "exited")
         self.assertGreater(result.exit["cpuMs"], 50)
 
@@ -111,8 +113,12 @@ class FateTests(unittest.TestCase):
             return self.runner.run("python", code, limits={"outputBytes": cap})
 
         under, over = run(5000, 5000), run(5001, 5000)
-        self.assertEqual((under.reason, under.exit["truncated"], len(under.stdout + under.stderr)), ("exited", False, 5000))
-        self.assertEqual((over.reason, over.exit["truncated"], len(over.stdout + over.stderr)), ("output_limit", True, 5000))
+        self.assertEqual(
+            (under.reason, under.exit["truncated"], len(under.stdout + under.stderr)), ("exited", False, 5000)
+        )
+        self.assertEqual(
+            (over.reason, over.exit["truncated"], len(over.stdout + over.stderr)), ("output_limit", True, 5000)
+        )
         flood = self.run_bash("yes", limits={"outputBytes": 1 << 20})
         self.assertEqual((flood.reason, len(flood.stdout)), ("output_limit", 1 << 20))
         self.assert_gone()
@@ -151,7 +157,7 @@ class FateTests(unittest.TestCase):
 
     def test_compile_and_run_share_the_clock(self):
         endless = "template<int n> struct A { static const int v = A<n + 1>::v; }; int main() { return A<0>::v; }"
-        code = "#pragma GCC optimize(\"O0\")\n" + endless
+        code = '#pragma GCC optimize("O0")\n' + endless
         result = self.runner.run("cpp", "#include <bits/stdc++.h>\n" + code, timeoutMs=150)
         self.assertEqual((result.reason, result.exit["stage"]), ("timeout", "compile"))
         self.assert_gone()

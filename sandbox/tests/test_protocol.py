@@ -13,8 +13,22 @@ import time
 import unittest
 
 import client
-from client import (CREDIT, EXIT, REQUEST, SIGNAL, STARTED, STDIN, STDIN_END, STDOUT, WINDOW, Connection, Cut, Result,
-                    Runner, frame, wait_until)
+from client import (
+    CREDIT,
+    EXIT,
+    REQUEST,
+    SIGNAL,
+    STARTED,
+    STDIN,
+    STDIN_END,
+    STDOUT,
+    WINDOW,
+    Connection,
+    Cut,
+    Runner,
+    frame,
+    wait_until,
+)
 
 
 class ProtocolTests(unittest.TestCase):
@@ -39,13 +53,38 @@ class ProtocolTests(unittest.TestCase):
 
     def test_bad_requests_are_refused_with_a_reason(self):
         cases = [
-            dict(op="dance"), dict(language=None), dict(language=7), dict(code=None), dict(code=["x"]),
-            dict(codeEncoding="rot13"), dict(code="%%%", codeEncoding="base64"), dict(code="QQ=", codeEncoding="base64"),
-            dict(args="x"), dict(args=[1]), dict(args=["a\0b"]), dict(env=[]), dict(env={"": "x"}), dict(env={"A=B": "x"}),
-            dict(env={"A": "x\0y"}), dict(env={"A": 1}), dict(id=5), dict(id="x" * 200), dict(id="a\0b"),
-            dict(timeoutMs=0), dict(timeoutMs=-5), dict(timeoutMs=1.5), dict(timeoutMs="1"), dict(timeoutMs=1 << 62),
-            dict(limits=3), dict(limits={"memoryMb": 0}), dict(limits={"cpuMs": -1}), dict(limits={"processes": "9"}),
-            dict(files={}), dict(files=[7]), dict(files=[{"path": "a"}]), dict(files=[{"path": "a", "content": 3}]),
+            dict(op="dance"),
+            dict(language=None),
+            dict(language=7),
+            dict(code=None),
+            dict(code=["x"]),
+            dict(codeEncoding="rot13"),
+            dict(code="%%%", codeEncoding="base64"),
+            dict(code="QQ=", codeEncoding="base64"),
+            dict(args="x"),
+            dict(args=[1]),
+            dict(args=["a\0b"]),
+            dict(env=[]),
+            dict(env={"": "x"}),
+            dict(env={"A=B": "x"}),
+            dict(env={"A": "x\0y"}),
+            dict(env={"A": 1}),
+            dict(id=5),
+            dict(id="x" * 200),
+            dict(id="a\0b"),
+            dict(timeoutMs=0),
+            dict(timeoutMs=-5),
+            dict(timeoutMs=1.5),
+            dict(timeoutMs="1"),
+            dict(timeoutMs=1 << 62),
+            dict(limits=3),
+            dict(limits={"memoryMb": 0}),
+            dict(limits={"cpuMs": -1}),
+            dict(limits={"processes": "9"}),
+            dict(files={}),
+            dict(files=[7]),
+            dict(files=[{"path": "a"}]),
+            dict(files=[{"path": "a", "content": 3}]),
             dict(files=[{"path": "a", "content": "x", "encoding": "hex"}]),
         ]
         for fields in cases:
@@ -63,9 +102,13 @@ class ProtocolTests(unittest.TestCase):
 
     def test_files_arguments_and_environment_arrive(self):
         data = bytes(range(256)) * 300
-        files = [{"path": "d/e/data.bin", "content": base64.b64encode(data).decode(), "encoding": "base64"},
-                 {"path": "d/täxt", "content": "grüß\0dich"}]
-        code = 'sha256sum < d/e/data.bin; cat d/täxt; echo "$1|$2|$A|$MARTLET_EXECUTION_ID|$HOME|$PWD|$USER|$LANG"; umask'
+        files = [
+            {"path": "d/e/data.bin", "content": base64.b64encode(data).decode(), "encoding": "base64"},
+            {"path": "d/täxt", "content": "grüß\0dich"},
+        ]
+        code = (
+            'sha256sum < d/e/data.bin; cat d/täxt; echo "$1|$2|$A|$MARTLET_EXECUTION_ID|$HOME|$PWD|$USER|$LANG"; umask'
+        )
         result = self.run_bash(code, files=files, args=["a b", "*"], env={"A": "ä\n"}, id="e_1")
         self.assertIn(hashlib.sha256(data).hexdigest().encode(), result.stdout)
         self.assertIn("grüß\0dich".encode(), result.stdout)
@@ -78,7 +121,9 @@ class ProtocolTests(unittest.TestCase):
 
     def test_code_may_hold_nul_and_come_as_base64(self):
         plain = self.runner.run("perl", 'print length("a\0b"), "\n";')
-        encoded = self.runner.run("perl", base64.b64encode(b'print length("\xff\0b"), "\n";').decode(), codeEncoding="base64")
+        encoded = self.runner.run(
+            "perl", base64.b64encode(b'print length("\xff\0b"), "\n";').decode(), codeEncoding="base64"
+        )
         self.assertEqual((plain.stdout, encoded.stdout), (b"3\n", b"3\n"))
 
     def test_too_much_environment_is_a_bad_request_not_a_crash(self):
@@ -92,8 +137,16 @@ class ProtocolTests(unittest.TestCase):
     def test_unknown_languages_and_missing_packages_are_told_apart(self):
         folder = os.path.join(self.runner.runtimes, "elvish")
         os.mkdir(folder)
-        spec = {"name": "elvish", "title": "Elvish", "aliases": ["elv"], "extensions": ["elv"], "file": "main.elv",
-                "packages": ["elvish-shell"], "version": ["no-such-elvish", "-v"], "run": ["no-such-elvish", "{file}"]}
+        spec = {
+            "name": "elvish",
+            "title": "Elvish",
+            "aliases": ["elv"],
+            "extensions": ["elv"],
+            "file": "main.elv",
+            "packages": ["elvish-shell"],
+            "version": ["no-such-elvish", "-v"],
+            "run": ["no-such-elvish", "{file}"],
+        }
         with open(os.path.join(folder, "runtime.json"), "w") as file:
             json.dump(spec, file)
         os.utime(self.runner.runtimes)
@@ -119,7 +172,7 @@ class ProtocolTests(unittest.TestCase):
         for i in range(3):
             self.assertEqual(connection.receive_until(STDOUT), b"%d\n" % i)
             times.append(time.monotonic())
-        self.assertTrue(all(0.2 < later - earlier < 0.6 for earlier, later in zip(times, times[1:])), times)
+        self.assertTrue(all(0.15 < later - earlier < 2 for earlier, later in zip(times, times[1:])), times)
         connection.close()
 
     def test_output_is_bytes(self):
@@ -127,11 +180,11 @@ class ProtocolTests(unittest.TestCase):
         self.assertEqual(self.runner.run("python", code).stdout, bytes(range(256)) * 4000)
 
     def test_the_program_may_open_its_streams_by_name(self):
-        self.assertEqual(self.run_bash("python3 -c 'open(\"/dev/stdout\", \"w\").write(\"ok\")'").stdout, b"ok")
+        self.assertEqual(self.run_bash('python3 -c \'open("/dev/stdout", "w").write("ok")\'').stdout, b"ok")
 
     def test_a_client_that_does_not_read_costs_no_memory_and_loses_nothing(self):
         size = 300 << 20
-        code = f"import sys\nblock = bytes(range(256)) * 4096\nfor i in range({size} // len(block)): sys.stdout.buffer.write(block)"
+        code = f"import os\nblock = bytes(range(256)) * 4096\nfor i in range({size} >> 20): os.write(1, block)"
         connection = self.runner.open(receive_buffer=64 << 10, language="python", code=code)
         json.loads(connection.receive_until(STARTED))
         time.sleep(1)  # what is tested is that nothing happens in this time
@@ -151,7 +204,9 @@ class ProtocolTests(unittest.TestCase):
 
     @staticmethod
     def private_kilobytes(pid):
-        return sum(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Private_Dirty"))
+        return sum(
+            int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Private_Dirty")
+        )
 
     # ---- Input
 
@@ -173,7 +228,7 @@ class ProtocolTests(unittest.TestCase):
         while sent < len(data):
             while credit == 0:
                 credit += struct.unpack("<I", connection.receive_until(CREDIT))[0]
-            piece = data[sent:sent + min(credit, 50_000)]
+            piece = data[sent : sent + min(credit, 50_000)]
             connection.send(STDIN, piece)
             credit, sent = credit - len(piece), sent + len(piece)
         connection.send(STDIN_END)
@@ -195,7 +250,7 @@ class ProtocolTests(unittest.TestCase):
         wait_until(lambda: not self.runner.programs(), 1, "the end of the run")
 
     def test_a_signal_reaches_the_program_even_behind_stdin_it_does_not_read(self):
-        code = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: exit(7))\nprint('ready', end='')\ntime.sleep(60)"
+        code = "from signal import *\nsignal(SIGUSR1, lambda *_: exit(7))\nprint('ready', end='')\npause()"
         connection = self.runner.open(language="python", code=code)
         self.assertEqual(connection.receive_until(STDOUT), b"ready")
         connection.send(STDIN, b"x" * 65_536)
@@ -212,7 +267,9 @@ class ProtocolTests(unittest.TestCase):
     # ---- Leaving
 
     def leave(self, prepare, leave):
-        connection = self.runner.open(language="bash", code="echo ready; (setsid sleep 60 &) ; sleep 60 & yes > /dev/null")
+        connection = self.runner.open(
+            language="bash", code="echo ready; (setsid sleep 60 &) ; sleep 60 & yes > /dev/null"
+        )
         connection.receive_until(STDOUT)
         prepare(connection)
         wait_until(lambda: len(self.runner.programs()) >= 4, 2, "the start of the tree")
@@ -243,12 +300,26 @@ class ProtocolTests(unittest.TestCase):
     def test_malformed_frames_are_refused_or_dropped(self):
         good = frame(REQUEST, self.runner.request(language="bash", code="sleep 60"))
         for bytes_sent in (
-            frame(STDIN, b"x"), frame(0), frame(255, b"xyz"), struct.pack("<BI", REQUEST, 1 << 31),
-            struct.pack("<BI", REQUEST, (16 << 20) + 1), frame(REQUEST), frame(REQUEST, b"\xff\xfe"), frame(REQUEST, b"[]"),
-            frame(REQUEST, b"{"), frame(REQUEST, b'{"secret":' * 5000), frame(REQUEST, b'{"a":1,"a":2}'),
-            good + frame(77), good + good, good + frame(SIGNAL, b"x"), good + frame(SIGNAL, struct.pack("<i", 999)),
-            good + frame(SIGNAL, struct.pack("<i", -9)), good + frame(STDIN_END, b"x"), good + frame(WINDOW, b"12345"),
-            good + struct.pack("<BI", STDIN, (1 << 20) + 1), good + struct.pack("<BI", STDIN, 0xFFFFFFFF),
+            frame(STDIN, b"x"),
+            frame(0),
+            frame(255, b"xyz"),
+            struct.pack("<BI", REQUEST, 1 << 31),
+            struct.pack("<BI", REQUEST, (16 << 20) + 1),
+            frame(REQUEST),
+            frame(REQUEST, b"\xff\xfe"),
+            frame(REQUEST, b"[]"),
+            frame(REQUEST, b"{"),
+            frame(REQUEST, b'{"secret":' * 5000),
+            frame(REQUEST, b'{"a":1,"a":2}'),
+            good + frame(77),
+            good + good,
+            good + frame(SIGNAL, b"x"),
+            good + frame(SIGNAL, struct.pack("<i", 999)),
+            good + frame(SIGNAL, struct.pack("<i", -9)),
+            good + frame(STDIN_END, b"x"),
+            good + frame(WINDOW, b"12345"),
+            good + struct.pack("<BI", STDIN, (1 << 20) + 1),
+            good + struct.pack("<BI", STDIN, 0xFFFFFFFF),
         ):
             connection = Connection(self.runner.port)
             connection.socket.sendall(bytes_sent)
@@ -298,7 +369,9 @@ class ProtocolTests(unittest.TestCase):
         results, count = [], 20 if client.SANITIZED else 100
 
         def one(i):
-            results.append(self.run_bash(f"echo {i}; read line; echo $line", timeoutMs=60000) if i < 0 else self.echo(i))
+            connection = self.runner.open(language="bash", code=f"echo {i}; read line; echo $line", timeoutMs=60000)
+            connection.send(STDIN, b"in %d\n" % i)
+            results.append(self.runner.finish(connection).stdout)
 
         threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
         for thread in threads:
@@ -306,11 +379,6 @@ class ProtocolTests(unittest.TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(sorted(results), sorted(b"%d\nin %d\n" % (i, i) for i in range(count)))
-
-    def echo(self, i):
-        connection = self.runner.open(language="bash", code=f"echo {i}; read line; echo $line", timeoutMs=60000)
-        connection.send(STDIN, b"in %d\n" % i)
-        return self.runner.finish(connection).stdout
 
     @unittest.skipIf(client.SANITIZED, "a thousand sanitized processes")
     def test_one_run_too_many_is_told_so(self):
@@ -328,8 +396,10 @@ class EndOfTheRunnerTests(unittest.TestCase):
     def start(self):
         runner = Runner()
         self.addCleanup(runner.close)
-        connections = [runner.open(language="bash", code="echo ready; (setsid sleep 60 &) ; trap '' TERM; sleep 60; sleep 60")
-                       for _ in range(3)]
+        connections = [
+            runner.open(language="bash", code="echo ready; (setsid sleep 60 &) ; trap '' TERM; sleep 60; sleep 60")
+            for _ in range(3)
+        ]
         for connection in connections:
             connection.receive_until(STDOUT)
         return runner, connections

@@ -47,9 +47,13 @@ class RuntimeTests(unittest.TestCase):
 
     def test_arguments_reach_the_program_in_every_kind_of_runtime(self):
         for language, code in {
-            "python": "import sys; print(sys.argv[1:])", "perl": "print \"@ARGV\\n\"", "lua": "print(arg[1], arg[2])",
-            "ruby": "p ARGV", "javascript": "console.log(process.argv.slice(2))", "php": "<?php echo $argv[1], $argv[2];",
-            "c": "#include <stdio.h>\nint main(int c, char **v) { printf(\"%s %s\\n\", v[1], v[2]); }",
+            "python": "import sys; print(sys.argv[1:])",
+            "perl": 'print "@ARGV\\n"',
+            "lua": "print(arg[1], arg[2])",
+            "ruby": "p ARGV",
+            "javascript": "console.log(process.argv.slice(2))",
+            "php": "<?php echo $argv[1], $argv[2];",
+            "c": '#include <stdio.h>\nint main(int c, char **v) { printf("%s %s\\n", v[1], v[2]); }',
         }.items():
             if self.listed[language]["available"]:
                 stdout = self.runner.run(language, code, args=["--one", "two words"]).stdout
@@ -58,11 +62,14 @@ class RuntimeTests(unittest.TestCase):
 
     def test_output_appears_when_it_is_printed(self):
         for language, code in {
-            "python": "import time\nprint('now')\ntime.sleep(1)", "perl": "print 'now'; sleep 1;",
-            "ruby": "print 'now'; sleep 1", "lua": "print('now') os.execute('sleep 1')",
-            "php": "<?php echo 'now'; sleep(1);", "javascript": "console.log('now'); setTimeout(() => {}, 1000)",
-            "c": "#include <stdio.h>\n#include <unistd.h>\nint main(void) { puts(\"now\"); sleep(1); }",
-            "cpp": "#include <iostream>\n#include <unistd.h>\nint main() { std::cout << \"now\\n\"; sleep(1); }",
+            "python": "import time\nprint('now')\ntime.sleep(1)",
+            "perl": "print 'now'; sleep 1;",
+            "ruby": "print 'now'; sleep 1",
+            "lua": "print('now') os.execute('sleep 1')",
+            "php": "<?php echo 'now'; sleep(1);",
+            "javascript": "console.log('now'); setTimeout(() => {}, 1000)",
+            "c": '#include <stdio.h>\n#include <unistd.h>\nint main(void) { puts("now"); sleep(1); }',
+            "cpp": '#include <iostream>\n#include <unistd.h>\nint main() { std::cout << "now\\n"; sleep(1); }',
         }.items():
             if not self.listed[language]["available"]:
                 continue
@@ -75,14 +82,18 @@ class RuntimeTests(unittest.TestCase):
     def test_a_second_go_build_is_fast_for_its_cache_is_kept(self):
         if not self.listed["go"]["available"]:
             self.skipTest("needs golang-go")
-        code = "package main\nimport (\"fmt\"; \"net/http\")\nfunc main() { fmt.Println(http.StatusOK) }"
+        code = 'package main\nimport ("fmt"; "net/http")\nfunc main() { fmt.Println(http.StatusOK) }'
         first = self.runner.run("go", code, timeoutMs=60000)
         second = self.runner.run("go", code, timeoutMs=60000)
         self.assertEqual((first.stdout, second.stdout), (b"200\n", b"200\n"))
         self.assertLess(second.exit["durationMs"], max(1500, first.exit["durationMs"]))
 
     def test_a_compile_error_in_any_language_is_the_programs_own(self):
-        for language, code in {"rust": "fn main() { x }", "go": "package main\nfunc main() { x }", "java": "class A { x }"}.items():
+        for language, code in {
+            "rust": "fn main() { x }",
+            "go": "package main\nfunc main() { x }",
+            "java": "class A { x }",
+        }.items():
             if self.listed[language]["available"]:
                 result = self.runner.run(language, code, timeoutMs=60000)
                 self.assertEqual(result.reason, "exited", language)

@@ -24,13 +24,19 @@ class LocalVMTests(unittest.TestCase):
         cls.tunnel.terminate()
         cls.tunnel.wait()
         code, seconds = cls.vm.stop()
-        assert code == 0 and seconds < 1.5, f"the VM's init ended with {code} after {seconds} s: {open(cls.vm.log).read()}"
+        assert (
+            code == 0 and seconds < 1.5
+        ), f"the VM's init ended with {code} after {seconds} s: {open(cls.vm.log).read()}"
         assert not cls.vm.processes(), "processes were left"
 
     def test_runs_are_confined_as_on_a_machine_of_their_own(self):
         confinement = self.runner.ask("ping")["confinement"]
-        self.assertTrue(confinement["namespaces"] and confinement["network"] and confinement["user"] and confinement["seccomp"])
-        result = self.runner.run("bash", "id -u; ls /proc | grep -c '^[0-9]'; cat /etc/martlet/runner.json /proc/1/environ; ls ~/.. ")
+        self.assertTrue(
+            confinement["namespaces"] and confinement["network"] and confinement["user"] and confinement["seccomp"]
+        )
+        result = self.runner.run(
+            "bash", "id -u; ls /proc | grep -c '^[0-9]'; cat /etc/martlet/runner.json /proc/1/environ; ls ~/.. "
+        )
         self.assertEqual(result.stdout.split()[0], b"1000")
         self.assertNotIn(self.vm.secret.encode(), result.stdout)
 
@@ -42,7 +48,9 @@ class LocalVMTests(unittest.TestCase):
         self.assertEqual(self.runner.run("bash", "sleep 60 & sleep 60", timeoutMs=200).reason, "timeout")
 
     def test_a_login_by_ssh_works_with_and_without_a_terminal(self):
-        plain = subprocess.run([*self.vm.ssh(), "id -un; echo err >&2; exit 3"], capture_output=True, text=True, timeout=20)
+        plain = subprocess.run(
+            [*self.vm.ssh(), "id -un; echo err >&2; exit 3"], capture_output=True, text=True, timeout=20
+        )
         self.assertEqual((plain.stdout, plain.stderr, plain.returncode), ("martlet\n", "err\n", 3))
         terminal = subprocess.run([*self.vm.ssh("-tt"), "tty"], capture_output=True, text=True, timeout=20, input="")
         self.assertIn("/dev/pts/", terminal.stdout)
@@ -67,9 +75,15 @@ class LocalVMTests(unittest.TestCase):
         wait_until(lambda: not self.commands(b"sleep\0" + b"4611"), 1, "the end of the tree")
 
     def test_orphans_of_logins_are_reaped(self):
-        subprocess.run([*self.vm.ssh(), "for i in 1 2 3 4 5; do (setsid sleep 0.1 > /dev/null 2>&1 &); done"], check=True, timeout=20)
+        subprocess.run(
+            [*self.vm.ssh(), "for i in 1 2 3 4 5; do (setsid sleep 0.1 > /dev/null 2>&1 &); done"],
+            check=True,
+            timeout=20,
+        )
         wait_until(lambda: not self.commands(b"sleep\0" + b"0.1"), 3, "the end of the orphans")
-        result = subprocess.run([*self.vm.ssh(), "ps -e -o stat= | grep -c Z"], capture_output=True, text=True, timeout=20)
+        result = subprocess.run(
+            [*self.vm.ssh(), "ps -e -o stat= | grep -c Z"], capture_output=True, text=True, timeout=20
+        )
         self.assertEqual(result.stdout, "0\n")
 
     def commands(self, words):

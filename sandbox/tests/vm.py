@@ -14,8 +14,22 @@ import client
 
 BASE = 231072  # the VM's root on the host
 CONTROLLERS = ("memory", "pids", "cpuacct")
-CAPABILITIES = ["CAP_" + name for name in ("SYS_ADMIN", "NET_ADMIN", "SETUID", "SETGID", "SETPCAP", "CHOWN", "DAC_OVERRIDE",
-                                           "FOWNER", "KILL", "SYS_CHROOT", "SYS_PTRACE")]
+CAPABILITIES = [
+    "CAP_" + name
+    for name in (
+        "SYS_ADMIN",
+        "NET_ADMIN",
+        "SETUID",
+        "SETGID",
+        "SETPCAP",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "KILL",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+    )
+]
 SSHD_CONFIG = """HostKey /etc/ssh/host_ed25519
 AuthorizedKeysFile /etc/ssh/authorized_keys
 AllowUsers martlet
@@ -69,9 +83,30 @@ class VM:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
     def _fill_root(self):
-        for path in ("", "/usr", "/etc", "/etc/ssh", "/etc/alternatives", "/etc/martlet", "/opt", "/opt/martlet",
-                     "/opt/martlet/runtimes", "/proc", "/sys", "/sys/fs", "/sys/fs/cgroup", "/dev", "/run", "/tmp", "/var",
-                     "/var/tmp", "/var/empty", "/home", "/home/martlet", "/root"):
+        for path in (
+            "",
+            "/usr",
+            "/etc",
+            "/etc/ssh",
+            "/etc/alternatives",
+            "/etc/martlet",
+            "/opt",
+            "/opt/martlet",
+            "/opt/martlet/runtimes",
+            "/proc",
+            "/sys",
+            "/sys/fs",
+            "/sys/fs/cgroup",
+            "/dev",
+            "/run",
+            "/tmp",
+            "/var",
+            "/var/tmp",
+            "/var/empty",
+            "/home",
+            "/home/martlet",
+            "/root",
+        ):
             self._folder(path)
         for controller in CONTROLLERS:
             self._folder(f"/sys/fs/cgroup/{controller}")
@@ -81,8 +116,11 @@ class VM:
         home = os.path.join(self.directory, "home")
         os.mkdir(home, 0o700)
         os.chown(home, BASE + 1000, BASE + 1000)
-        self._file("/etc/passwd", "root:x:0:0::/root:/usr/sbin/nologin\nsshd:x:103:65534::/run/sshd:/usr/sbin/nologin\n"
-                                  "martlet:x:1000:1000::/home/martlet:/bin/bash\n")
+        self._file(
+            "/etc/passwd",
+            "root:x:0:0::/root:/usr/sbin/nologin\nsshd:x:103:65534::/run/sshd:/usr/sbin/nologin\n"
+            "martlet:x:1000:1000::/home/martlet:/bin/bash\n",
+        )
         self._file("/etc/group", "root:x:0:\ntty:x:5:\nmartlet:x:1000:\nnogroup:x:65534:\n")
         self._file("/etc/shadow", "root:*:::::::\nsshd:*:::::::\nmartlet:*:::::::\n", 0o600)
         self._file("/etc/ssh/sshd_config", SSHD_CONFIG)
@@ -95,18 +133,33 @@ class VM:
         shutil.copy(client.RUNNER, self.root + "/opt/martlet/martlet-runner")
         user = {"name": "martlet", "uid": 1000, "gid": 1000, "home": "/home/martlet"}
         groups = {one: f"/sys/fs/cgroup/{one}/runs" for one in CONTROLLERS if self.groups and one in self.groups}
-        self._file("/etc/martlet/runner.json", json.dumps(
-            {"secret": self.secret, "port": 4611, "runtimes": "/opt/martlet/runtimes", "user": user,
-             "limits": {"memoryMb": 1024, "processes": 200}, "cgroup": groups or None}), 0o600)
+        self._file(
+            "/etc/martlet/runner.json",
+            json.dumps(
+                {
+                    "secret": self.secret,
+                    "port": 4611,
+                    "runtimes": "/opt/martlet/runtimes",
+                    "user": user,
+                    "limits": {"memoryMb": 1024, "processes": 200},
+                    "cgroup": groups or None,
+                }
+            ),
+            0o600,
+        )
 
     def _write_config(self):
         mounts = [
-            mount("proc", "/proc", "noexec", "nodev"), mount("tmpfs", "/dev", "mode=755", "size=65536k"),
+            mount("proc", "/proc", "noexec", "nodev"),
+            mount("tmpfs", "/dev", "mode=755", "size=65536k"),
             mount("devpts", "/dev/pts", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
-            mount("tmpfs", "/dev/shm", "nodev", "mode=1777"), mount("tmpfs", "/run", "nodev", "mode=755"),
+            mount("tmpfs", "/dev/shm", "nodev", "mode=1777"),
+            mount("tmpfs", "/run", "nodev", "mode=755"),
             mount("tmpfs", "/run/sshd", "nodev", "mode=755", "size=64k"),
-            mount("tmpfs", "/tmp", "nodev", "mode=1777"), mount("tmpfs", "/var/tmp", "nodev", "mode=1777"),
-            bind("/usr", "/usr", "ro"), bind("/etc/alternatives", "/etc/alternatives", "ro"),
+            mount("tmpfs", "/tmp", "nodev", "mode=1777"),
+            mount("tmpfs", "/var/tmp", "nodev", "mode=1777"),
+            bind("/usr", "/usr", "ro"),
+            bind("/etc/alternatives", "/etc/alternatives", "ro"),
             bind(os.path.realpath(client.RUNTIMES), "/opt/martlet/runtimes", "ro"),
             bind(os.path.join(self.directory, "home"), "/home/martlet", "rw"),
         ]
@@ -115,18 +168,35 @@ class VM:
             os.chown(path, BASE, BASE)
             mounts.append(bind(path, f"/sys/fs/cgroup/{controller}/runs", "noexec", "rw"))
         mapping = [{"containerID": 0, "hostID": BASE, "size": 65536}]
-        arguments = ["init", "--config", "/etc/martlet/runner.json", "--listen-fd", "3", "--sshd", "/usr/sbin/sshd",
-                     "--sshd-config", "/etc/ssh/sshd_config"]
+        arguments = [
+            "init",
+            "--config",
+            "/etc/martlet/runner.json",
+            "--listen-fd",
+            "3",
+            "--sshd",
+            "/usr/sbin/sshd",
+            "--sshd-config",
+            "/etc/ssh/sshd_config",
+        ]
         config = {
-            "ociVersion": "1.0.0", "root": {"path": "rootfs", "readonly": True}, "hostname": "vm", "mounts": mounts,
+            "ociVersion": "1.0.0",
+            "root": {"path": "rootfs", "readonly": True},
+            "hostname": "vm",
+            "mounts": mounts,
             "process": {
-                "user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["/opt/martlet/martlet-runner", *arguments],
-                "env": ["PATH=/usr/bin"], "noNewPrivileges": True,
+                "user": {"uid": 0, "gid": 0},
+                "cwd": "/",
+                "args": ["/opt/martlet/martlet-runner", *arguments],
+                "env": ["PATH=/usr/bin"],
+                "noNewPrivileges": True,
                 "capabilities": {kind: CAPABILITIES for kind in ("bounding", "effective", "permitted")},
             },
             "linux": {
                 "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "user", "network", "cgroup")],
-                "uidMappings": mapping, "gidMappings": mapping, "cgroupsPath": f"/martlet-test/{self.name}",
+                "uidMappings": mapping,
+                "gidMappings": mapping,
+                "cgroupsPath": f"/martlet-test/{self.name}",
             },
         }
         with open(os.path.join(self.directory, "config.json"), "w") as file:
@@ -135,14 +205,23 @@ class VM:
     def _start(self):
         self.log = os.path.join(self.directory, "log")
         # crun 1.8 refuses a hybrid hierarchy: it runs where the unified one is not mounted.
-        command = (f"mountpoint -q /sys/fs/cgroup/unified && umount /sys/fs/cgroup/unified; exec 3<&{self.listener.fileno()}; "
-                   f"exec crun --cgroup-manager=cgroupfs run --preserve-fds=1 -b {self.directory} {self.name}")
+        command = (
+            f"mountpoint -q /sys/fs/cgroup/unified && umount /sys/fs/cgroup/unified; exec 3<&{self.listener.fileno()}; "
+            f"exec crun --cgroup-manager=cgroupfs run --preserve-fds=1 -b {self.directory} {self.name}"
+        )
         with open(self.log, "w") as log:
             # Not /dev/null: crun gives stdin to the VM's root, and that node is the host's.
-            self.process = subprocess.Popen(["unshare", "-m", "sh", "-c", command], pass_fds=[self.listener.fileno()],
-                                            stdin=subprocess.PIPE, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                ["unshare", "-m", "sh", "-c", command],
+                pass_fds=[self.listener.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
         try:
-            client.wait_until(lambda: "listening on" in open(self.log).read() or self.process.poll() is not None, 10, "VM")
+            client.wait_until(
+                lambda: "listening on" in open(self.log).read() or self.process.poll() is not None, 10, "VM"
+            )
             if self.process.poll() is not None:
                 raise RuntimeError(open(self.log).read())
         except Exception:
@@ -158,7 +237,9 @@ class VM:
         """A client of the VM's runner through an SSH connection, and that connection's process."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        tunnel = subprocess.Popen(self.ssh("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:4611"))
+        tunnel = subprocess.Popen(
+            self.ssh("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:4611")
+        )
 
         def connects():
             try:
