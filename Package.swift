@@ -106,5 +106,8 @@ let package = Package(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
+        .testTarget(
+            name: "ProvidersTests", dependencies: ["Cryptography", "EventLoop", "Providers", "TestSupport", logging],
+            swiftSettings: settings),
     ]
 )

@@ -1,0 +1,249 @@
+import Cryptography
+import Foundation
+
+/// The OCI bundle of a VM: its root tree, crun's configuration, and the table of mounts the launcher makes first.
+///
+/// Written anew at each start, so a newer Martlet or changed limits take effect with it. The root tree is small and
+/// read-only: directories to mount on, and a generated `/etc`. The VM's root does not own most of it, and so could
+/// change nothing even if it were writable.
+struct Bundle {
+    /// Where the launcher assembles the tree, in its private mount namespace. crun enters the user namespace before
+    /// it looks at the root tree and at the sources of binds, and the VM's root may not pass our 0700 directories:
+    /// so what lies under them is mounted beneath this first, and crun takes it from there.
+    let root: String
+
+    let directory: VMDirectory
+    let configuration: LocalProvider.Configuration
+    let spec: VMSpec
+    let ids: VMDirectory.IDRange
+    let group: ControlGroup
+    let hasImage: Bool
+
+    /// Directories of the host's `/etc` that installed languages need.
+    private static let hostConfiguration = [
+        "alternatives", "ssl", "php", "perl", "python3", "python3.11", "java-", "ld.so.cache", "localtime",
+    ]
+    private static let merged = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]
+
+    init(
+        directory: VMDirectory, configuration: LocalProvider.Configuration, spec: VMSpec, ids: VMDirectory.IDRange,
+        group: ControlGroup, hasImage: Bool
+    ) throws(ProviderError) {
+        self.directory = directory
+        self.configuration = configuration
+        self.spec = spec
+        self.ids = ids
+        self.group = group
+        self.hasImage = hasImage
+        // It covers what is below it, which therefore must be nothing the launcher needs.
+        let needed = [directory.path, configuration.runner, configuration.runtimes, configuration.crun]
+        let places = ["/mnt", "/media", "/srv", "/opt", "/boot"]
+        guard
+            let root = places.first(where: { place in
+                Files.isDirectory(place) && !needed.contains { $0.hasPrefix(place + "/") }
+            })
+        else {
+            throw ProviderError(
+                .unavailable, "No directory to assemble a VM in.", hint: "Make the directory /mnt on this machine.")
+        }
+        self.root = root
+    }
+
+    /// Also removes what an earlier version left in it.
+    func write() throws {
+        try? FileManager.default.removeItem(atPath: directory.rootfs)
+        try Files.makeDirectory(directory.rootfs)
+        try Files.makeDirectory(directory.bundle, mode: 0o700)
+        try writeTree()
+        try writeConfigurationFiles()
+        try Files.write(mountTable(), to: directory.mountTable, mode: 0o600)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        try Files.write(encoder.encode(containerConfiguration()), to: "\(directory.bundle)/config.json", mode: 0o600)
+    }
+
+    // MARK: The tree
+
+    private func writeTree() throws {
+        let tree = [
+            "usr", "etc/ssh", "etc/martlet", "home/martlet", "proc", "sys/fs/cgroup", "dev", "tmp", "run", "root",
+            "var/tmp", "var/empty", "opt/martlet/runtimes",
+        ]
+        for path in tree + group.guestMounts.map({ String($0.destination.dropFirst()) }) {
+            try Files.makeDirectory("\(directory.rootfs)/\(path)")
+        }
+        for name in Self.merged {
+            if let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/\(name)") {
+                try Files.link("\(directory.rootfs)/\(name)", to: target)
+            } else if Files.isDirectory("/\(name)") {
+                try Files.makeDirectory("\(directory.rootfs)/\(name)")
+            }
+        }
+        for path in hostConfiguration {
+            if Files.isDirectory(path) {
+                try Files.makeDirectory(directory.rootfs + path)
+            } else {
+                try Files.write("", to: directory.rootfs + path)
+            }
+        }
+        try Files.write("", to: "\(directory.rootfs)\(LocalProvider.guestRunner)")
+    }
+
+    private var hostConfiguration: [String] {
+        Files.names(in: "/etc").filter { name in
+            Self.hostConfiguration.contains { $0.hasSuffix("-") ? name.hasPrefix($0) : name == $0 }
+        }.map { "/etc/\($0)" }
+    }
+
+    private func writeConfigurationFiles() throws {
+        func write(_ path: String, _ text: String, mode: mode_t = 0o644) throws {
+            try Files.write(text, to: "\(directory.rootfs)/etc/\(path)", mode: mode, owner: ids.base)
+        }
+        let (user, id) = (LocalProvider.user.name, LocalProvider.user.id)
+        try write(
+            "passwd",
+            """
+            root:x:0:0:root:/root:/usr/sbin/nologin
+            sshd:x:103:65534::/run/sshd:/usr/sbin/nologin
+            \(user):x:\(id):\(id)::\(LocalProvider.user.home):/bin/bash
+            nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+
+            """)
+        try write("group", "root:x:0:\ntty:x:5:\n\(user):x:\(id):\nnogroup:x:65534:\n")
+        let shadow = ["root", "sshd", user, "nobody"].map { "\($0):*:19000:0:99999:7:::\n" }.joined()
+        try write("shadow", shadow, mode: 0o600)
+        try write("hostname", spec.name + "\n")
+        try write("hosts", "127.0.0.1 localhost \(spec.name)\n::1 localhost ip6-localhost ip6-loopback\n")
+        try write("resolv.conf", "")
+        try write("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
+        try write("profile", "PS1='\\u@\\h:\\w\\$ '\n")
+        try write("ssh/sshd_config", Self.sshdConfiguration)
+        try write("ssh/host_ed25519", spec.hostKey.privateKey, mode: 0o600)
+        try write("ssh/host_ed25519.pub", spec.hostKey.publicKey + "\n")
+        try write("ssh/authorized_keys", spec.authorizedKeys.map { $0 + "\n" }.joined())
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let runner = RunnerConfiguration(
+            secret: spec.runnerSecret.lowercased(), port: LocalProvider.runnerPort,
+            runtimes: LocalProvider.guestRuntimes, user: .init(),
+            limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: group.runnerConfiguration)
+        try write("martlet/runner.json", String(decoding: encoder.encode(runner), as: UTF8.self), mode: 0o600)
+    }
+
+    /// What the runner reads (`sandbox/config.c`).
+    private struct RunnerConfiguration: Encodable {
+        struct User: Encodable {
+            let name = LocalProvider.user.name
+            let uid = LocalProvider.user.id
+            let gid = LocalProvider.user.id
+            let home = LocalProvider.user.home
+        }
+        struct Limits: Encodable {
+            let memoryMb: Int
+            let processes: Int
+        }
+        let secret: String
+        let port: Int
+        let runtimes: String
+        let user: User
+        let limits: Limits
+        let cgroup: [String: String]
+    }
+
+    /// `StrictModes` would refuse a tree that the VM's root does not own. `MaxSessions` bounds shells and commands
+    /// of one connection, not forwarded ones.
+    private static let sshdConfiguration = """
+        HostKey /etc/ssh/host_ed25519
+        AuthorizedKeysFile /etc/ssh/authorized_keys
+        AllowUsers \(LocalProvider.user.name)
+        AuthenticationMethods publickey
+        PasswordAuthentication no
+        KbdInteractiveAuthentication no
+        PermitRootLogin no
+        StrictModes no
+        UsePAM no
+        UseDNS no
+        AllowTcpForwarding local
+        AllowStreamLocalForwarding no
+        AllowAgentForwarding no
+        X11Forwarding no
+        PermitTunnel no
+        PermitUserEnvironment no
+        MaxSessions 256
+        LoginGraceTime 20
+        ClientAliveInterval 30
+        ClientAliveCountMax 4
+        Compression no
+        PrintMotd no
+        PrintLastLog no
+        PidFile none
+        LogLevel ERROR
+        Subsystem sftp internal-sftp
+
+        """
+
+    // MARK: Mounts
+
+    /// For `mount --all --fstab`: one program for all of them.
+    private func mountTable() -> String {
+        var lines: [(String, String, String, String)] = []
+        if case .separate(_, let unified?) = group.hierarchy {
+            // crun refuses a machine with both versions, and looks for this mount to tell.
+            lines.append(("tmpfs", unified, "tmpfs", "size=4k"))
+        }
+        lines.append((directory.rootfs, root, "none", "bind"))
+        let home = root + LocalProvider.user.home
+        if hasImage {
+            lines.append((directory.homeImage, home, "ext4", "loop,nosuid,nodev,noatime,discard,noinit_itable"))
+        } else {
+            lines.append((directory.homeDirectory, home, "none", "bind,nosuid,nodev"))
+        }
+        lines.append((configuration.runner, root + LocalProvider.guestRunner, "none", "bind,ro,nosuid,nodev"))
+        lines.append((configuration.runtimes, root + LocalProvider.guestRuntimes, "none", "bind,ro,nosuid,nodev"))
+        func field(_ text: String) -> String {
+            text.utf8.map { byte in
+                byte <= 0x20 || byte == UInt8(ascii: "\\")
+                    ? "\\" + String(repeating: "0", count: byte < 8 ? 2 : byte < 64 ? 1 : 0) + String(byte, radix: 8)
+                    : String(decoding: [byte], as: UTF8.self)
+            }.joined()
+        }
+        return lines.map { "\(field($0.0)) \(field($0.1)) \($0.2) \($0.3) 0 0\n" }.joined()
+    }
+
+    private func containerConfiguration() -> ContainerConfiguration {
+        typealias Mount = ContainerConfiguration.Mount
+        // Memory of these counts as the VM's own, so half of it at most.
+        let size = "size=\(max(16, spec.memoryMb / 2))m"
+        var mounts = [
+            Mount("/proc", "proc", "nosuid", "noexec", "nodev"),
+            Mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=64k"),
+            Mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+            Mount("/dev/shm", "tmpfs", "nosuid", "nodev", "noexec", "mode=1777", size),
+            Mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=4m"),
+            Mount("/run/sshd", "tmpfs", "nosuid", "nodev", "noexec", "mode=755", "size=64k"),
+            Mount("/tmp", "tmpfs", "nosuid", "nodev", "mode=1777", size),
+            Mount("/var/tmp", "tmpfs", "nosuid", "nodev", "mode=1777", size),
+        ]
+        let unmerged = Self.merged.filter {
+            Files.isDirectory("/\($0)") && (try? FileManager.default.destinationOfSymbolicLink(atPath: "/\($0)")) == nil
+        }
+        for path in ["/usr"] + unmerged.map({ "/\($0)" }) + hostConfiguration {
+            mounts.append(Mount(bind: path, to: path, "ro", "nosuid", "nodev"))
+        }
+        for (source, destination) in group.guestMounts {
+            mounts.append(Mount(bind: source, to: destination, "rw", "nosuid", "nodev", "noexec"))
+        }
+        var files = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)  // cannot fail; the hard limit may not be raised
+        return ContainerConfiguration(
+            hostname: spec.name, root: .init(path: root),
+            process: .init(
+                args: [
+                    LocalProvider.guestRunner, "init", "--config", "/etc/martlet/runner.json", "--listen-fd", "3",
+                    "--sshd", configuration.sshd, "--sshd-config", "/etc/ssh/sshd_config",
+                ], openFiles: min(UInt64(files.rlim_max), 65_536)),
+            mounts: mounts,
+            linux: .init(
+                mapping: .init(hostID: ids.base, size: VMDirectory.IDRange.count), hasNetworkNamespace: !spec.network))
+    }
+}

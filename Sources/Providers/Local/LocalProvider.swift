@@ -1,0 +1,281 @@
+import EventLoop
+import Foundation
+package import Logging
+
+/// VMs on this machine: containers of `crun` with the machine's own `/usr`, read-only.
+///
+/// A VM is a directory under the state directory (``VMDirectory``): what `create` was given, its home, its range of
+/// user ids, its port. While it runs it is, besides, a control group with processes in it; there is nothing else to
+/// ask, and nothing else to lose: whether it runs is whether the process named in `init.pid` lives in that group.
+///
+/// `start` writes the bundle, binds a loopback listener, and launches the container with the listener as descriptor 3
+/// (``Launcher``). The VM has its own user, mount, pid, ipc, uts, cgroup and network namespaces; the listener is the
+/// one thing in it that belongs to the machine's network. Home and tree are mounted in the VM's mount namespace only,
+/// and processes live in its pid namespace: when its init dies, in whatever way, the kernel takes all of it down, and
+/// what remains are empty control groups and crun's note, which the next `start`, `stop` or `destroy` removes.
+///
+/// Operations on one VM take turns (``Turnstile``), also between processes. Each looks at what is there before it acts.
+package final class LocalProvider: VMProvider {
+    package struct Configuration: Sendable {
+        package var stateDirectory: String
+        package var runner: String  // the program built from sandbox/
+        package var runtimes: String  // the folder of languages
+        package var sshd = "/usr/sbin/sshd"  // below /usr
+        package var crun = "crun"
+        package var controlGroup = "martlet"  // below the roots of this machine's control groups
+        package var startTimeout: Duration = .seconds(20)
+        package var homes = Homes.imageWherePossible
+
+        package enum Homes: Sendable {
+            case imageWherePossible
+            case directory
+        }
+
+        package init(stateDirectory: String, runner: String, runtimes: String) {
+            self.stateDirectory = stateDirectory
+            self.runner = runner
+            self.runtimes = runtimes
+        }
+    }
+
+    static let user = (name: "martlet", id: UInt32(1000), home: "/home/martlet")
+    static let runnerPort = 4611
+    static let guestRunner = "/opt/martlet/martlet-runner"
+    static let guestRuntimes = "/opt/martlet/runtimes"
+    private static let logLimit = 4 << 20
+
+    package let kind = ProviderKind.local
+    let configuration: Configuration
+    private let logger: Logger
+    private let turnstile: Turnstile
+
+    package init(configuration: Configuration, logger: Logger) {
+        var configuration = configuration
+        configuration.stateDirectory = realPath(configuration.stateDirectory)
+        configuration.runner = realPath(configuration.runner)
+        configuration.runtimes = realPath(configuration.runtimes)
+        self.configuration = configuration
+        self.logger = logger
+        turnstile = Turnstile(
+            directory: "\(configuration.stateDirectory)/.locks", patience: configuration.startTimeout + .seconds(10))
+    }
+
+    // MARK: VMProvider
+
+    package func create(_ spec: VMSpec, log: ProvisionLog) async throws -> VMInstance {
+        try spec.validate()
+        if spec.network {
+            throw ProviderError(
+                .notSupported, "VM '\(spec.name)' not made: VMs on this machine have no network yet.",
+                hint: "Ask for a VM without network.")
+        }
+        try Files.makeDirectory(configuration.stateDirectory, mode: 0o700)
+        let vm = try machine(spec.name)
+        return try await turn(vm) { _ in
+            try Files.makeDirectory(vm.directory.path, mode: 0o700)
+            let ids = try await self.allocateIDs(for: vm)
+            let home = HomeImage(directory: vm.directory, ids: ids)
+            if home.isImage == nil {
+                let asImage = HomeImage.isSupported && self.configuration.homes == .imageWherePossible
+                if !asImage {
+                    await log.write(.warning, "No loop devices here: the home is a directory, and its size not limited")
+                }
+                await log.write(.info, "Making a home of \(spec.diskMb) MB")
+                try await home.make(megabytes: spec.diskMb, asImage: asImage)
+            }
+            let createdAt = vm.directory.loadRecord()?.createdAt ?? Date()
+            try vm.directory.save(VMDirectory.Record(spec: spec, createdAt: createdAt))
+            await log.write(.info, "VM \(spec.name) is there: \(spec.vcpus) vCPU, \(spec.memoryMb) MB memory")
+            return vm.instance
+        }
+    }
+
+    package func start(_ id: VMInstance.ID) async throws -> VMEndpoint {
+        let vm = try machine(id)
+        guard vm.isKnown else { throw ProviderError.missing(id) }
+        return try await turn(vm) { lock in
+            guard let record = vm.directory.loadRecord(), let ids = vm.directory.loadIDs() else {
+                throw ProviderError.missing(id)
+            }
+            let home = HomeImage(directory: vm.directory, ids: ids)
+            guard let hasImage = home.isImage else {
+                throw ProviderError(
+                    .failed, "VM '\(id)' not started: its home is gone.", hint: "Destroy the VM and make it anew.")
+            }
+            if let endpoint = vm.endpoint, try await self.answers(vm, port: endpoint.port, within: .seconds(5)) {
+                return endpoint
+            }
+            try await vm.end(gracefully: false)
+            try await vm.awaitUnmount(of: home)
+            do {
+                return try await self.launch(vm, record.spec, ids, home, lock)
+            } catch let error as ProviderError where hasImage && error.cause is Launcher.MountFailed {
+                // A damaged file system refuses to be mounted: once more, after repair.
+                try await vm.awaitUnmount(of: home)
+                try await home.check()
+                return try await self.launch(vm, record.spec, ids, home, lock)
+            }
+        }
+    }
+
+    package func stop(_ id: VMInstance.ID) async throws {
+        let vm = try machine(id)
+        guard vm.isKnown else { throw ProviderError.missing(id) }
+        try await turn(vm) { _ in
+            try await vm.end(gracefully: true)
+            if let ids = vm.directory.loadIDs() {
+                try await vm.awaitUnmount(of: HomeImage(directory: vm.directory, ids: ids))
+            }
+        }
+    }
+
+    package func destroy(_ id: VMInstance.ID) async throws {
+        let vm = try machine(id)
+        guard vm.isKnown else { return }
+        try await turn(vm) { _ in
+            try await vm.end(gracefully: false)
+            // The record first: from here on there is no VM, only remains that a repetition removes.
+            unlink(vm.directory.record)
+            if let ids = vm.directory.loadIDs() {
+                try await vm.awaitUnmount(of: HomeImage(directory: vm.directory, ids: ids))
+            }
+            try await vm.removeFiles()
+            vm.group.removeAncestors()
+            self.turnstile.forget(vm.name)
+        }
+    }
+
+    package func status(_ id: VMInstance.ID) async throws -> VMStatus {
+        try machine(id).status
+    }
+
+    package func list() async throws -> [VMInstance] {
+        try Files.names(in: configuration.stateDirectory).filter(VMSpec.isName).map { try machine($0) }
+            .filter(\.isKnown).map(\.instance)
+    }
+
+    package func endpoint(_ id: VMInstance.ID) async throws -> VMEndpoint? {
+        try machine(id).endpoint
+    }
+
+    package func logs(_ id: VMInstance.ID, lines: Int) async throws -> [String] {
+        let vm = try machine(id)
+        guard vm.isKnown else { throw ProviderError.missing(id) }
+        return Files.tail(of: vm.directory.log, limit: 1 << 20).split(separator: "\n").suffix(max(0, lines))
+            .map(String.init)
+    }
+
+    // MARK: Inside
+
+    private func machine(_ id: VMInstance.ID) throws(ProviderError) -> LocalMachine { try machine(id.rawValue) }
+
+    private func machine(_ name: String) throws(ProviderError) -> LocalMachine {
+        guard VMSpec.isName(name) else { throw .missing(VMInstance.ID(rawValue: name)) }
+        return try LocalMachine(name: name, configuration: configuration)
+    }
+
+    private func turn<Result>(
+        _ vm: LocalMachine, _ body: (_ lock: Int32) async throws -> Result
+    ) async throws -> Result {
+        try await turnstile.pass(vm.name, unblock: { vm.killMembers() }, body)
+    }
+
+    private func allocateIDs(for vm: LocalMachine) async throws -> VMDirectory.IDRange {
+        if let ids = vm.directory.loadIDs() { return ids }
+        return try await turnstile.pass(".ids") { _ in
+            let state = configuration.stateDirectory
+            let used = Set(
+                Files.names(in: state).compactMap { VMDirectory(state: state, name: $0).loadIDs()?.base })
+            // Where the search begins differs between state directories, so that their VMs hardly share ids.
+            let offset = LocalMachine.scopeNumber(of: state) % VMDirectory.IDRange.ranges
+            for index in 0..<VMDirectory.IDRange.ranges {
+                let range = (offset + index) % VMDirectory.IDRange.ranges
+                let ids = VMDirectory.IDRange(
+                    base: VMDirectory.IDRange.first + range * VMDirectory.IDRange.count)
+                guard !used.contains(ids.base) else { continue }
+                try Files.write(String(ids.base), to: vm.directory.ids, mode: 0o600)
+                return ids
+            }
+            throw ProviderError(
+                .unavailable, "All ranges of user ids are in use by VMs.", hint: "Destroy VMs that nobody needs.")
+        }
+    }
+
+    private func launch(
+        _ vm: LocalMachine, _ spec: VMSpec, _ ids: VMDirectory.IDRange, _ home: HomeImage, _ lock: Int32
+    ) async throws -> VMEndpoint {
+        let hasImage = home.isImage ?? false
+        if hasImage { try await home.grow(to: spec.diskMb) }
+        if let size = Files.size(of: vm.directory.log), size > Self.logLimit { unlink(vm.directory.log) }
+        let logStart = Files.size(of: vm.directory.log) ?? 0
+        do {
+            try Bundle(
+                directory: vm.directory, configuration: configuration, spec: spec, ids: ids, group: vm.group,
+                hasImage: hasImage
+            ).write()
+            try vm.group.make(for: spec, ids: ids)
+            let port = try await Self.listen(preferring: vm.directory.loadPort()) { listener, port in
+                try Files.write(String(port), to: vm.directory.port, mode: 0o600)
+                try await Launcher(directory: vm.directory, configuration: self.configuration, group: vm.group)
+                    .launch(listener: listener, lock: lock)
+                return port
+            }
+            guard try await answers(vm, port: port, within: configuration.startTimeout) else {
+                throw ProviderError(
+                    vm.initProcess == nil ? .failed : .startTimeout, "Its SSH server does not answer on port \(port).",
+                    hint: "See the VM's log.", isRetryable: true)
+            }
+            guard let endpoint = vm.endpoint else {
+                throw ProviderError(.failed, "Its init has ended.", hint: "See the VM's log.", isRetryable: true)
+            }
+            return endpoint
+        } catch {
+            let said = Files.tail(
+                of: vm.directory.log, limit: max(1, (Files.size(of: vm.directory.log) ?? 0) - logStart)
+            )
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+            // Must run although the caller may be cancelled: half a VM is not left behind.
+            await Task { [logger] in
+                do { try await vm.end(gracefully: false) } catch {
+                    logger.error("VM not cleaned up", metadata: ["vm": "\(vm.name)", "error": "\(error)"])
+                }
+            }.value
+            if error is CancellationError { throw error }
+            throw Self.notStarted(vm.name, because: error, said: said)
+        }
+    }
+
+    /// The listener is ours only while `body` hands it on.
+    private static func listen<Result>(
+        preferring port: Int?, _ body: (_ listener: Int32, _ port: Int) async throws -> Result
+    ) async throws -> Result {
+        let listener = try LoopbackListener(preferring: port)
+        return try await body(listener.descriptor, listener.port)
+    }
+
+    private static func notStarted(_ name: String, because error: any Error, said: String) -> ProviderError {
+        let reason = error as? ProviderError
+        let isTimeout = error is DeadlineExceeded
+        return ProviderError(
+            reason?.code ?? (isTimeout ? .startTimeout : .failed),
+            "VM '\(name)' not started. \(reason?.message ?? "\(error).")"
+                + (said.isEmpty ? "" : " It said: \(said.suffix(2000))"),
+            hint: reason?.hint ?? "See the VM's log.", isRetryable: reason?.isRetryable ?? isTimeout, cause: error)
+    }
+
+    /// Whether the VM's SSH server greets, within the limit and while its init lives.
+    private func answers(_ vm: LocalMachine, port: Int, within limit: Duration) async throws -> Bool {
+        do {
+            return try await withDeadline(limit, "greeting of the VM's SSH server") {
+                let probe = BannerProbe()
+                while vm.initProcess != nil {
+                    if try await probe.isGreeted(port: port) { return true }
+                    try await Task.sleep(for: .milliseconds(20))  // the pace of trying again
+                }
+                return false
+            }
+        } catch is DeadlineExceeded {
+            return false
+        }
+    }
+}
