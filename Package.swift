@@ -75,7 +75,7 @@ let package = Package(
         // Fixtures and helpers of the test targets: live servers, temporary directories.
         .target(
             name: "TestSupport",
-            dependencies: ["Cryptography", "EventLoop", "PostgreSQL", "Redis", "SSH", logging],
+            dependencies: ["Cryptography", "EventLoop", "HTTPTransport", "PostgreSQL", "Redis", "SSH", logging],
             path: "Tests/TestSupport", swiftSettings: settings),
 
         .testTarget(name: "ClientTests", dependencies: ["Client", "TestSupport"], swiftSettings: settings),

@@ -112,8 +112,6 @@ package struct APIClient: Sendable {
         var headers = [("User-Agent", "martlet")]
         if let token { headers.append(("Authorization", "Bearer \(token)")) }
         if body != nil { headers.append(("Content-Type", "application/json")) }
-        // A body above a kilobyte would wait for "100 Continue" otherwise, a second long where nobody says it.
-        if let body, body.count > 1_024 { headers.append(("Expect", "")) }
         return HTTPRequest(method, url + path, headers: headers, body: body)
     }
 
