@@ -60,7 +60,12 @@ let package = Package(
 
         .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
         .target(
-            name: "Operator", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
+            name: "Operator",
+            dependencies: [
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis",
+                logging,
+            ],
+            swiftSettings: settings),
 
         .executableTarget(
             name: "martlet",

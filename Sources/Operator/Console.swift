@@ -11,7 +11,12 @@ package final class Console: Sendable {
     }
 
     package let mode: Mode
-    private let statusLine = Mutex<String?>(nil)  // what is drawn now; guards both descriptors
+    private let screen = Mutex(Screen())  // also makes writes to the two descriptors one after another
+
+    private struct Screen {
+        var step: Step?
+        var drawn: String?
+    }
 
     package init(mode: Mode) { self.mode = mode }
 
@@ -19,55 +24,75 @@ package final class Console: Sendable {
         Console(mode: json ? .json : isatty(1) == 1 ? .live : .plain)
     }
 
-    /// Does one step of a start and shows that it is being done, for how long, and how it went.
-    package func step<Result: Sendable>(
-        _ name: String, _ body: (Step) async throws -> Result
-    ) async throws -> Result {
-        let step = Step(name: name, console: self)
-        let startedAt = ContinuousClock.now
-        do {
-            let result = try await withThrowingTaskGroup(of: Void.self) { group in
-                if mode == .live {
-                    group.addTask {
-                        while true {
-                            self.draw(step.line(after: startedAt.duration(to: .now)))
-                            try await Task.sleep(for: .milliseconds(100))  // ten pictures a second
-                        }
+    /// Runs `body`; on a terminal the step under way is drawn again and again meanwhile, so that it is seen to live.
+    package func withAnimation<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            if mode == .live {
+                group.addTask {
+                    while true {
+                        self.redraw()
+                        try await Task.sleep(for: .milliseconds(100))  // ten pictures a second
                     }
                 }
-                defer { group.cancelAll() }
-                return try await body(step)
             }
-            finish(step, mark: "\u{2713}", state: "done", after: startedAt.duration(to: .now))
-            return result
-        } catch {
-            finish(step, mark: "\u{2717}", state: "failed", after: startedAt.duration(to: .now))
-            throw error
+            defer { group.cancelAll() }
+            return try await body()
         }
     }
 
-    /// One step under way.
-    package final class Step: Sendable {
-        let name: String
-        private let detail = Mutex("")
-        private let console: Console
+    /// Begins a step; one at a time is under way. What was under way is taken to be done.
+    package func begin(_ name: String) {
+        finish(.done)
+        screen.withLock { $0.step = Step(name: name) }
+        redraw()
+    }
 
-        init(name: String, console: Console) {
-            self.name = name
-            self.console = console
+    /// Says what is being done in the step under way, or what was done.
+    package func detail(_ text: String) {
+        screen.withLock { $0.step?.detail = text }
+        redraw()
+    }
+
+    package enum Outcome: String, Sendable { case done, failed }
+
+    /// Ends the step under way, if there is one.
+    package func finish(_ outcome: Outcome, _ detail: String? = nil) {
+        let step: Step? = screen.withLock { screen in
+            defer { screen.step = nil }
+            return screen.step
         }
+        guard var step else { return }
+        if let detail { step.detail = detail }
+        let elapsed = step.startedAt.duration(to: .now)
+        event(
+            StepEvent(
+                step: step.name, state: outcome.rawValue, detail: step.detail,
+                durationMs: Int(elapsed / .milliseconds(1))))
+        let mark = outcome == .done ? "\u{2713}" : "\u{2717}"
+        redraw()
+        print("\(mark) \(step.name)\(step.detail.isEmpty ? "" : ": \(step.detail)") (\(seconds(elapsed)))")
+    }
 
-        /// Says what is being done, or in the end what was done.
-        package func say(_ text: String) { detail.withLock { $0 = text } }
+    private struct Step {
+        let name: String
+        var detail = ""
+        let startedAt = ContinuousClock.now
 
-        var lastDetail: String { detail.withLock { $0 } }
-
-        func line(after elapsed: Duration) -> String {
+        var line: String {
+            let elapsed = startedAt.duration(to: .now)
             let frames = Array("\u{280B}\u{2819}\u{2839}\u{2838}\u{283C}\u{2834}\u{2826}\u{2827}\u{2807}\u{280F}")
             let frame = frames[Int(elapsed / .milliseconds(100)) % frames.count]
             let time = elapsed > .seconds(1) ? " \(seconds(elapsed))" : ""
-            return "\(frame) \(name)\(lastDetail.isEmpty ? "" : ": \(lastDetail)")\(time)"
+            return "\(frame) \(name)\(detail.isEmpty ? "" : ": \(detail)")\(time)"
         }
+    }
+
+    private struct StepEvent: Encodable {
+        let event = "step"
+        let step: String
+        let state: String
+        let detail: String
+        let durationMs: Int
     }
 
     /// Writes lines for people to standard output; nothing in JSON mode.
@@ -87,37 +112,22 @@ package final class Console: Sendable {
     /// Writes whole lines to standard error, for the log.
     func writeLog(_ lines: String) { write(lines, to: 2) }
 
-    private struct StepEvent: Encodable {
-        let event = "step"
-        let step: String
-        let state: String
-        let detail: String
-        let durationMs: Int
-    }
-
-    private func finish(_ step: Step, mark: String, state: String, after elapsed: Duration) {
-        let detail = step.lastDetail
-        event(
-            StepEvent(step: step.name, state: state, detail: detail, durationMs: Int(elapsed / .milliseconds(1))))
-        draw(nil)
-        print("\(mark) \(step.name)\(detail.isEmpty ? "" : ": \(detail)") (\(seconds(elapsed)))")
-    }
-
-    private func draw(_ line: String?) {
+    private func redraw() {
         guard mode == .live else { return }
-        statusLine.withLock { drawn in
-            guard drawn != nil || line != nil else { return }
-            drawn = line
+        screen.withLock { screen in
+            let line = screen.step?.line
+            guard screen.drawn != nil || line != nil else { return }
+            screen.drawn = line
             Self.writeAll("\r\u{1B}[K" + (line ?? ""), to: 1)
         }
     }
 
     private func write(_ text: String, to descriptor: Int32) {
-        statusLine.withLock { drawn in
-            let isOverStatus = drawn != nil && mode == .live && isatty(descriptor) == 1
-            if isOverStatus { Self.writeAll("\r\u{1B}[K", to: 1) }
+        screen.withLock { screen in
+            let isOverStep = screen.drawn != nil && isatty(descriptor) == 1
+            if isOverStep { Self.writeAll("\r\u{1B}[K", to: 1) }
             Self.writeAll(text, to: descriptor)
-            if isOverStatus, let drawn { Self.writeAll(drawn, to: 1) }
+            if isOverStep, let line = screen.drawn { Self.writeAll(line, to: 1) }
         }
     }
 

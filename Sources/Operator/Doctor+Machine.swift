@@ -1,0 +1,157 @@
+import Cryptography
+import Execution
+import Fleet
+import Foundation
+import PostgreSQL
+import Providers
+import Redis
+
+// What is on this machine, and the servers.
+extension Doctor {
+    func checkPrograms() -> [Finding] {
+        let files = FileManager.default
+        func isInstalled(_ program: String) -> Bool {
+            ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].contains {
+                files.isExecutableFile(atPath: "\($0)/\(program)")
+            }
+        }
+        var needed = [("setpriv", "util-linux"), ("ssh-keygen", "openssh-client")]
+        if settings.redisURL == nil { needed.append(("redis-server", "redis-server")) }
+        if settings.provider == "local" {
+            needed += [("crun", "crun"), ("sshd", "openssh-server"), ("mkfs.ext4", "e2fsprogs")]
+        }
+        var missing = needed.filter { !isInstalled($0.0) }
+        if settings.databaseURL == nil, !files.fileExists(atPath: "/usr/lib/postgresql") {
+            missing.append(("postgres", "postgresql"))
+        }
+        var findings: [Finding] =
+            missing.isEmpty
+            ? [.ok("programs", "all that are needed are installed")]
+            : [
+                .fail(
+                    "programs", "missing: \(missing.map(\.0).joined(separator: ", "))",
+                    hint: "apt-get install \(missing.map(\.1).joined(separator: " "))")
+            ]
+        if !files.isExecutableFile(atPath: settings.runner) {
+            findings.append(
+                .fail("runner", "'\(settings.runner)' is not there", hint: "Build it with 'make runner'."))
+        }
+        do {
+            _ = try RuntimeCatalog(directory: settings.runtimes)
+            findings.append(.ok("runtimes", "the languages in '\(settings.runtimes)' are well described"))
+        } catch {
+            findings.append(.fail("runtimes", "\(error)", hint: "Name their directory by MARTLET_RUNTIMES."))
+        }
+        return findings
+    }
+
+    func checkInstallation(_ running: RunningInstallation?) -> [Finding] {
+        var findings: [Finding] = []
+        let directory = settings.dataDirectory.path
+        if let running {
+            findings.append(
+                .ok("up", "runs on '\(directory)' as process \(running.pid)\(running.url.map { ", \($0)" } ?? "")"))
+        } else if settings.databaseURL == nil || settings.redisURL == nil {
+            findings.append(
+                .fail("up", "'martlet up' does not run on '\(directory)'", hint: "Start it: 'martlet up'."))
+        }
+        var status = statvfs()
+        if statvfs(directory, &status) == 0 {
+            let free = Int(status.f_bavail) * Int(status.f_frsize) >> 20
+            findings.append(
+                free < 1_024
+                    ? .warn("disk", "\(free) MB are left for '\(directory)'", hint: "Free some: databases stop at 0.")
+                    : .ok("disk", "\(free >> 10) GB are left for '\(directory)'"))
+        }
+        return findings
+    }
+
+    func checkDatabase(_ database: PostgresPool) async -> [Finding] {
+        let hint = "Is it running? Its log: \(settings.dataDirectory.logPath)/postgresql.log; else check DATABASE_URL."
+        return await check("postgresql", hint: hint) {
+            let startedAt = ContinuousClock.now
+            let version = try await database.query("SELECT current_setting('server_version') AS version")
+                .first?.decode("version", as: String.self)
+            var findings: [Finding] = [
+                .ok("postgresql", "version \(version ?? "?") answers in \(milliseconds(since: startedAt))")
+            ]
+            let pending = try await Migrator(pool: database, migrations: Fleet.migrations).pending()
+            findings.append(
+                pending.isEmpty
+                    ? .ok("migrations", "all \(Fleet.migrations.count) applied")
+                    : .fail(
+                        "migrations", "\(pending.count) not applied: \(pending.map(\.name).joined(separator: ", "))",
+                        hint: "Run 'martlet migrate', or start 'martlet up' anew."))
+            return findings
+        }
+    }
+
+    func checkRedis(_ redis: RedisClient?, url: String) async -> [Finding] {
+        let hint = "Is it running? Its log: \(settings.dataDirectory.logPath)/redis.log; else check REDIS_URL."
+        guard let redis else { return [.fail("redis", "its URL is not of a known form", hint: "Check REDIS_URL.")] }
+        return await check("redis", hint: hint) {
+            let startedAt = ContinuousClock.now
+            _ = try await redis.command("PING")
+            let time = milliseconds(since: startedAt)
+            let information = try await redis.command("INFO").text ?? ""
+            func field(_ name: String) -> String? {
+                information.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name):") }
+                    .map { String($0.dropFirst(name.count + 1)) }
+            }
+            var findings: [Finding] = [
+                .ok("redis", "version \(field("redis_version") ?? "?") answers in \(time)")
+            ]
+            if let policy = field("maxmemory_policy"), policy != "noeviction" {
+                findings.append(
+                    .fail(
+                        "redis memory", "under pressure it drops keys (maxmemory-policy \(policy)), jobs among them",
+                        hint: "Set maxmemory-policy to noeviction."))
+            }
+            return findings
+        }
+    }
+
+    func checkGateway() async -> [Finding] {
+        guard let gateway else {
+            return [
+                .warn("gateway", "no URL to ask is known", hint: "Set MARTLET_URL, or start 'martlet up'.")
+            ]
+        }
+        let health = await check("gateway", hint: "Start 'martlet up' or 'martlet gateway', or set MARTLET_URL.") {
+            let startedAt = ContinuousClock.now
+            try await gateway.checkHealth()
+            return [.ok("gateway", "\(gateway.url) is ready, answers in \(milliseconds(since: startedAt))")]
+        }
+        guard health.allSatisfy({ $0.verdict == .ok }) else { return health }
+        return await health
+            + check("token", hint: "'martlet up' makes a new one if credentials.json is removed.") {
+                try await gateway.checkToken()
+                return [.ok("token", "is accepted")]
+            }
+    }
+
+    func checkProvider() async -> [Finding] {
+        let faults = await diagnoseProvider()
+        guard faults.isEmpty else {
+            return faults.map { .fail("provider", $0, hint: "The provider '\(settings.provider)' needs it.") }
+        }
+        return await check("provider", hint: "See the message above.", within: .seconds(30)) {
+            let count = try await provider().list().count
+            return [.ok("provider", "'\(settings.provider)' works, it has \(count) VMs")]
+        }
+    }
+
+    func checkMasterKey() async -> (SecretBox?, Finding) {
+        do {
+            let key = try MasterKey.load(text: settings.masterKey, file: settings.masterKeyFile, mayCreate: false)
+            return (try SecretBox(key: key), .ok("master key", "is there, for its owner alone"))
+        } catch {
+            let hint = (error as? OperatorError)?.hint ?? "Restore it from a backup."
+            return (nil, .fail("master key", (error as? OperatorError)?.message ?? "\(error)", hint: hint))
+        }
+    }
+}
+
+func milliseconds(since instant: ContinuousClock.Instant) -> String {
+    String(format: "%.1f ms", instant.duration(to: .now) / .milliseconds(1))
+}
