@@ -224,8 +224,10 @@ extension PostgresConnection {
     }
 
     func descriptorIsReady() {
-        if readiness == nil { return absorb() }
-        if let watched { loop.setInterest(of: watched, to: .read) }
+        guard let watched else { return }
+        if readiness == nil, !isOccupied { return absorb() }
+        // Level-triggered: not again until someone waits for it.
+        loop.setInterest(of: watched, to: [])
         resumeReadiness()
     }
 
@@ -282,6 +284,7 @@ extension PostgresConnection {
     func passTurn() {
         if queue.isEmpty {
             isOccupied = false
+            if let watched { loop.setInterest(of: watched, to: .read) }
         } else {
             queue.removeFirst().resume(with: .success(()))
         }

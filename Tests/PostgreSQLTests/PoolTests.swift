@@ -151,7 +151,7 @@ func withObservedDatabase(size: Int, _ body: (PostgresPool, PostgresPool) async 
                 """)
             let error = await #expect(throws: PostgresError.self) { try await query.value }
             #expect(error?.kind == .connectionLost)
-            #expect(error?.sqlState == "57P01")
+            #expect(error?.sqlState == "57P01", "\(error as Any)")
             #expect(try await activeStatements(observer, like: "%pg_sleep%") == 0)
             #expect(try await pool.query("select 7 as n")[0].decode("n") == 7)
         }
