@@ -107,16 +107,20 @@ extension Live {
                     func reconnect(_ times: Int) async throws {
                         for _ in 0..<times {
                             _ = try? await redis.command("QUIT")
-                            try await redis.command("PING")
+                            // Written before the server's hanging up is seen, it is lost with the connection.
+                            if (try? await redis.command("PING")) == nil { try await redis.command("PING") }
                         }
                     }
                     try await reconnect(20)
-                    let (descriptors, memory) = (try descriptorCount(), try residentBytes())
-                    try await reconnect(200)
-                    #expect(try descriptorCount() <= descriptors + 2)  // other suites open some meanwhile
-                    let grown = try residentBytes() - memory
-                    print("redis: 200 reconnections, \(grown / 1024) KiB more resident")
-                    #expect(grown < 8 << 20)
+                    // Other suites of this process open and allocate meanwhile: what we leave shows in every round.
+                    var rounds: [(descriptors: Int, bytes: Int)] = []
+                    repeat {
+                        let (descriptors, bytes) = (try descriptorCount(), try residentBytes())
+                        try await reconnect(200)
+                        rounds.append((try descriptorCount() - descriptors, try residentBytes() - bytes))
+                    } while rounds.count < 5 && !rounds.contains { $0.descriptors <= 2 && $0.bytes < 4 << 20 }
+                    print("redis: 200 reconnections leave", rounds)
+                    #expect(rounds.contains { $0.descriptors <= 2 && $0.bytes < 4 << 20 })
                 }
             }
         }

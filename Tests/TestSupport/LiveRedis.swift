@@ -50,7 +50,7 @@ package actor RedisServer {
                 try await server.stop()
                 return result
             } catch {
-                try await server.stop()
+                try? await Task { try await server.stop() }.value  // although the caller may be cancelled
                 throw error
             }
         }
