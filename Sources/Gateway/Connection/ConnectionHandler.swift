@@ -1,0 +1,181 @@
+import NIOCore
+import NIOExtras
+import NIOHTTP1
+
+/// Watches over one HTTP/1 connection: its timeouts, when it may be used again, how it is closed, and whether the
+/// client is still there. Sits between NIO's HTTP decoder and the loop that answers requests.
+///
+/// * A connection with no request under way is closed after `idleTimeout`; one whose head is under way gets
+///   ``HeaderTimeout`` as an error `headerTimeout` after the head's first byte. A body's pace is the reader's affair.
+/// * After a response it is kept for the next request unless either side said `Connection: close`, the client spoke
+///   HTTP/1.0 or asked for an upgrade (NIO's decoder parses nothing after such a request), or the server shuts down.
+/// * It is closed in two steps: our side first, the rest once the client has closed or `lingerTimeout` is over.
+///   Closing at once with bytes unread makes the kernel reset the connection, and the client may lose our answer.
+/// * A client that closes its sending side (FIN) counts as gone (``clientLeft``): most are, and a run nobody reads
+///   must end. What it asked before is answered all the same.
+final class ConnectionHandler: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    /// A request seen and not yet answered whole.
+    private struct Pending {
+        let isHTTP10: Bool
+        let isLast: Bool
+    }
+
+    private let idleTimeout: TimeAmount
+    private let headerTimeout: TimeAmount
+    private let lingerTimeout: TimeAmount
+    private let clientLeft: Latch
+
+    private var pending = CircularBuffer<Pending>()
+    private var isReadingRequest = false
+    private var sawPart = false  // in the read under way
+    private var isReadingHead = false
+    private var closesAfterResponse = false
+    private var isLingering = false
+    private var deadline: NIODeadline?
+    private var timer: Scheduled<Void>?
+
+    init(idleTimeout: TimeAmount, headerTimeout: TimeAmount, lingerTimeout: TimeAmount, clientLeft: Latch) {
+        self.idleTimeout = idleTimeout
+        self.headerTimeout = headerTimeout
+        self.lingerTimeout = lingerTimeout
+        self.clientLeft = clientLeft
+    }
+
+    // MARK: Life
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { setDeadline(in: idleTimeout, context) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        timer = nil
+        clientLeft.open()
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        setDeadline(in: idleTimeout, context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        clientLeft.open()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            closesAfterResponse = true
+            if pending.isEmpty { context.close(promise: nil) }
+            return
+        }
+        if case .inputClosed? = event as? ChannelEvent {
+            clientLeft.open()
+            closesAfterResponse = true
+            if isLingering || pending.isEmpty { context.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if isLingering { return }
+        sawPart = true
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            isReadingRequest = true
+            isReadingHead = false
+            deadline = nil
+            let isOld = head.version.major < 1 || (head.version.major == 1 && head.version.minor == 0)
+            let ends = isOld || !head.isKeepAlive || head.method == .CONNECT || head.headers.contains(name: "upgrade")
+            pending.append(Pending(isHTTP10: isOld, isLast: ends))
+        case .body: break
+        case .end: isReadingRequest = false
+        }
+        context.fireChannelRead(data)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // Bytes came and made no part: they are the beginning of a head.
+        if !sawPart, !isReadingRequest, !isReadingHead, !isLingering, pending.isEmpty {
+            isReadingHead = true
+            setDeadline(in: headerTimeout, context)
+        }
+        sawPart = false
+        context.fireChannelReadComplete()
+    }
+
+    // MARK: Responses
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where head.status.code >= 200:
+            let request = pending.first
+            if request?.isLast != false || head.headers["connection"].contains("close") { closesAfterResponse = true }
+            if closesAfterResponse { head.headers.replaceOrAdd(name: "connection", value: "close") }
+            head.version = request?.isHTTP10 == true ? .http1_0 : .http1_1  // an old client knows no chunks
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .head, .body:
+            context.write(data, promise: promise)
+        case .end:
+            _ = pending.popFirst()
+            if closesAfterResponse {
+                linger(after: data, promise, context)
+            } else {
+                context.write(data, promise: promise)
+                if pending.isEmpty { setDeadline(in: idleTimeout, context) }
+            }
+        }
+    }
+
+    private func linger(after end: NIOAny, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext) {
+        isLingering = true
+        let flushed = promise ?? context.eventLoop.makePromise()
+        flushed.futureResult.assumeIsolated().whenComplete { [self] _ in
+            // Not before: with the client's side closed already, closing ours drops what is still unsent.
+            context.close(mode: .output, promise: nil)
+            setDeadline(in: lingerTimeout, context)
+        }
+        context.writeAndFlush(end, promise: flushed)
+    }
+
+    // MARK: Time
+
+    private func setDeadline(in delay: TimeAmount, _ context: ChannelHandlerContext) {
+        let due = NIODeadline.now() + delay
+        let isEarlier = deadline.map { due < $0 } ?? true
+        deadline = due
+        // One timer serves many requests: it asks for the deadline when it fires. Only an earlier one needs another.
+        if timer == nil || isEarlier { schedule(context) }
+    }
+
+    private func schedule(_ context: ChannelHandlerContext) {
+        guard let deadline else { return }
+        timer?.cancel()
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+            timer = nil
+            expire(context)
+        }
+    }
+
+    private func expire(_ context: ChannelHandlerContext) {
+        guard let deadline else { return }  // a request is under way
+        guard NIODeadline.now() >= deadline else { return schedule(context) }
+        self.deadline = nil
+        if isReadingHead {
+            isLingering = true  // what else arrives of that head is of no use
+            context.fireErrorCaught(HeaderTimeout())
+        } else {
+            context.close(promise: nil)
+        }
+    }
+}
+
+/// The head of a request took longer than it may.
+struct HeaderTimeout: Error {}

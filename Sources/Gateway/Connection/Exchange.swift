@@ -1,0 +1,215 @@
+import EventLoop
+import Fleet
+import HTTPTypes
+import Logging
+import NIOCore
+import NIOHTTPTypes
+import Synchronization
+
+/// One request and the means to answer it, once: whole with ``respond(_:headers:body:)`` or bit by bit with
+/// ``stream(headers:)``.
+final class Exchange: Sendable {
+    private enum Phase {
+        case waiting
+        case responding(HTTPResponse.Status)
+        case ended(HTTPResponse.Status)
+    }
+
+    let head: HTTPRequest
+    let target: RequestTarget
+    let id: String  // of the request, for whoever looks for it in the log
+    let logger: Logger
+    private let parts: RequestParts
+    private let connection: Connection
+    private let phase = Mutex(Phase.waiting)
+
+    /// Bytes of an unread body that are read and dropped to keep the connection.
+    static let skippableBody = 65_536
+
+    init(head: HTTPRequest, parts: RequestParts, connection: Connection, logger: Logger) {
+        self.head = head
+        self.parts = parts
+        self.connection = connection
+        target = RequestTarget(head.path ?? "/")
+        id = RequestTarget.requestID(from: head.headerFields[.requestID])
+        var logger = logger
+        logger[metadataKey: "request"] = "\(id)"
+        self.logger = logger
+    }
+
+    /// The status that was answered; `nil` while none was.
+    var status: HTTPResponse.Status? {
+        phase.withLock {
+            switch $0 {
+            case .waiting: nil
+            case .responding(let status), .ended(let status): status
+            }
+        }
+    }
+
+    /// Whether the answer is whole.
+    var isAnswered: Bool {
+        phase.withLock {
+            if case .ended = $0 { true } else { false }
+        }
+    }
+
+    // MARK: The request
+
+    /// The length the client says its body has; `nil` if it does not say or there is none.
+    var declaredLength: Int? { head.headerFields[.contentLength].flatMap { Int($0) } }
+
+    private var hasBody: Bool { head.headerFields[.transferEncoding] != nil || (declaredLength ?? 0) > 0 }
+
+    /// The next bytes of the body, or `nil` at its end.
+    func bodyBytes() async throws -> ByteBuffer? { try await parts.body() }
+
+    /// The whole body. Throws `body_too_large` or `request_timeout`.
+    func wholeBody(upTo limit: Int, within timeout: Duration) async throws -> [UInt8] {
+        @Sendable func tooLarge(_ size: String) -> ServiceError {
+            ServiceError(
+                .bodyTooLarge, "The body takes \(size) bytes; at most \(limit) are taken.",
+                hint: "Send large data on stdin: POST /v1/executions/{id}/stdin.")
+        }
+        // Refused before a byte of it is asked for; NIO hands on no more bytes than were declared.
+        if let length = declaredLength, length > limit { throw tooLarge("\(length)") }
+        guard hasBody else { return [] }
+        do {
+            return try await withDeadline(timeout, "end of the request's body") { [self] in
+                var bytes: [UInt8] = []
+                bytes.reserveCapacity(declaredLength ?? 0)
+                while let buffer = try await bodyBytes() {
+                    guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge("over \(limit)") }
+                    bytes.append(contentsOf: buffer.readableBytesView)
+                }
+                return bytes
+            }
+        } catch let error as DeadlineExceeded {
+            throw ServiceError(
+                .requestTimeout, "The body did not arrive within \(error.limit.components.seconds) s.",
+                hint: "Send it faster, or send less.", cause: error)
+        }
+    }
+
+    // MARK: The response
+
+    /// Answers with all there is to say.
+    func respond(
+        _ status: HTTPResponse.Status, headers: HTTPFields = [:], body: ByteBuffer = ByteBuffer()
+    ) async throws {
+        var headers = headers
+        if status != .noContent { headers[.contentLength] = String(body.readableBytes) }
+        begin(status, headers)
+        if head.method != .head, body.readableBytes > 0 {
+            connection.channel.write(HTTPResponsePart.body(body), promise: nil)
+        }
+        try await end(nil)
+    }
+
+    /// Sends the head of an answer with status 200 at once and returns what writes its body.
+    func stream(headers: HTTPFields) async throws -> ResponseStream {
+        begin(.ok, headers)
+        connection.channel.flush()
+        return ResponseStream(exchange: self)
+    }
+
+    private func begin(_ status: HTTPResponse.Status, _ headers: HTTPFields) {
+        let isFirst = phase.withLock { phase in
+            guard case .waiting = phase else { return false }
+            phase = .responding(status)
+            return true
+        }
+        precondition(isFirst, "an exchange is answered once")
+        var headers = headers
+        headers[.requestID] = id
+        headers[.date] = DateHeader.now()
+        headers[.server] = "martlet"
+        // A body that is still coming would have to be read to find the next request; a large one is not worth it.
+        if !parts.isAtEnd, hasBody, parts.isBodyInDoubt || declaredLength ?? .max > Self.skippableBody {
+            headers[.connection] = "close"
+        }
+        connection.channel.write(
+            HTTPResponsePart.head(HTTPResponse(status: status, headerFields: headers)), promise: nil)
+    }
+
+    fileprivate func write(_ bytes: ByteBuffer) async throws {
+        try await connection.flushed(.body(bytes))
+    }
+
+    fileprivate func end(_ trailers: HTTPFields?) async throws {
+        try await connection.flushed(.end(trailers))
+        phase.withLock { phase in
+            if case .responding(let status) = phase { phase = .ended(status) }
+        }
+    }
+
+    // MARK: The client
+
+    /// Runs `operation`, cancelling it as soon as the client has left (``ClientLeft``) or the gateway cuts short
+    /// what is still running (`shutting_down`). Throws only once `operation` has ended.
+    func whileClientListens(_ operation: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await operation() }
+            group.addTask { [connection] in
+                try await connection.clientLeft.wait()
+                throw ClientLeft()
+            }
+            group.addTask { [connection] in
+                try await connection.cutsShort.wait()
+                throw ServiceError.shuttingDown
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Runs `operation`, which reads the body to its end. The client may close its sending side then and still wait
+    /// for the answer, so only the loss of the connection, which reading reports, ends it.
+    func whileClientSends(_ operation: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await operation() }
+            group.addTask { [connection] in
+                try await connection.cutsShort.wait()
+                throw ServiceError.shuttingDown
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Whether running requests are being cut short.
+    var isCutShort: Bool { connection.cutsShort.isOpen }
+}
+
+/// The body of an answer as it is written. Each write returns when the kernel has taken all of it: no more than one
+/// is ever under way, and a client that does not read holds up whoever produces.
+struct ResponseStream {
+    fileprivate let exchange: Exchange
+
+    func write(_ bytes: ByteBuffer) async throws {
+        if bytes.readableBytes > 0 { try await exchange.write(bytes) }
+    }
+
+    /// The last bytes and the end of the body. `trailers` do not reach a client that speaks HTTP/1.0.
+    func finish(_ bytes: ByteBuffer = ByteBuffer(), trailers: HTTPFields? = nil) async throws {
+        try await write(bytes)
+        try await exchange.end(trailers)
+    }
+
+    /// Like ``finish(_:trailers:)``, but also from a task that was cancelled, and without a word if it fails.
+    func finishRegardless(_ bytes: ByteBuffer, trailers: HTTPFields? = nil) async {
+        await Task { try? await finish(bytes, trailers: trailers) }.value
+    }
+}
+
+extension ServiceError {
+    static let shuttingDown = ServiceError(
+        .shuttingDown, "The gateway is shutting down.", hint: "Send the request again; another gateway will answer.")
+}
+
+extension HTTPField.Name {
+    static let requestID = HTTPField.Name("X-Request-Id")!
+    static let exitCode = HTTPField.Name("Martlet-Exit-Code")!
+    static let exitReason = HTTPField.Name("Martlet-Exit-Reason")!
+    static let errorCode = HTTPField.Name("Martlet-Error-Code")!
+}

@@ -1,0 +1,47 @@
+import EventLoop
+import Synchronization
+
+/// Something that happens once, and any number of tasks that wait for it.
+final class Latch: Sendable {
+    private enum State {
+        case closed(waiters: [ObjectIdentifier: Waiter<Void>])
+        case open
+    }
+    private let state = Mutex(State.closed(waiters: [:]))
+
+    var isOpen: Bool {
+        state.withLock {
+            if case .open = $0 { true } else { false }
+        }
+    }
+
+    /// Lets everybody through, now and later. Never blocks.
+    func open() {
+        let waiters: [Waiter<Void>] = state.withLock { state in
+            guard case .closed(let waiters) = state else { return [] }
+            state = .open
+            return Array(waiters.values)
+        }
+        for waiter in waiters { waiter.resume(with: .success(())) }
+    }
+
+    /// Returns once it is open. Throws `CancellationError`.
+    func wait() async throws {
+        let waiter = Waiter<Void>()
+        let isOpen = state.withLock { state in
+            guard case .closed(var waiters) = state else { return true }
+            waiters[ObjectIdentifier(waiter)] = waiter
+            state = .closed(waiters: waiters)
+            return false
+        }
+        if isOpen { return }
+        defer {
+            state.withLock { state in
+                guard case .closed(var waiters) = state else { return }
+                waiters[ObjectIdentifier(waiter)] = nil
+                state = .closed(waiters: waiters)
+            }
+        }
+        try await waiter.value()
+    }
+}

@@ -1,0 +1,137 @@
+import Execution
+import Fleet
+import HTTPTypes
+import NIOCore
+
+/// `/v1/execute` and `/v1/executions`.
+struct ExecutionRoutes: Sendable {
+    let operations: GatewayOperations
+    let configuration: GatewayConfiguration
+
+    /// Most bytes of stdin handed on at once.
+    static let stdinChunk = 65_536
+
+    var routes: [Route] {
+        [
+            .authenticated(.post, "/v1/execute") { exchange, caller, _ in try await execute(exchange, caller) },
+            .authenticated(.get, "/v1/executions") { exchange, caller, _ in try await list(exchange, caller) },
+            .authenticated(.get, "/v1/executions/{id}") { exchange, caller, parameters in
+                try await show(exchange, caller, try identifier(parameters))
+            },
+            .authenticated(.delete, "/v1/executions/{id}") { exchange, caller, parameters in
+                try await operations.cancel(try identifier(parameters), caller)
+                try await exchange.respond(.accepted)
+            },
+            .authenticated(.post, "/v1/executions/{id}/stdin") { exchange, caller, parameters in
+                try await stdin(exchange, caller, try identifier(parameters))
+            },
+        ]
+    }
+
+    // MARK: Running
+
+    private func execute(_ exchange: Exchange, _ caller: Caller) async throws {
+        guard let encoding = StreamEncoding.negotiated(accept: exchange.head.headerFields[.accept]) else {
+            throw ServiceError(
+                .notAcceptable, "None of the media types asked for can be given.",
+                hint: "Accept one of: \(StreamEncoding.allCases.map(\.rawValue).joined(separator: ", ")).")
+        }
+        try Self.checkContentType(exchange.head.headerFields[.contentType])
+        let body = try await exchange.wholeBody(upTo: configuration.bodyLimit, within: configuration.bodyTimeout)
+        var request = try ExecuteBody.decode(body)
+        if encoding == .json {
+            try limitBuffered(&request)
+            request.stdin = request.stdin ?? []  // nobody learns the id in time to send any
+        }
+        try await exchange.whileClientListens { [request, operations] in
+            try await operations.execute(request, caller, exchange.id) { id, events in
+                switch encoding {
+                case .ndjson: try await EventResponse.answer(exchange, id, events, as: .ndjson)
+                case .sse: try await EventResponse.answer(exchange, id, events, as: .sse)
+                case .text: try await PlainResponse.answer(exchange, id, events)
+                case .json: try await BufferedResponse.answer(exchange, id, events)
+                }
+            }
+        }
+    }
+
+    /// JSON, or nothing said; and what `curl -d` says of everything it sends.
+    private static func checkContentType(_ header: String?) throws {
+        guard let type = header?.split(separator: ";").first.map({ $0.filter { $0 != " " }.lowercased() }) else {
+            return
+        }
+        let isJSON = type == "application/json" || (type.hasPrefix("application/") && type.hasSuffix("+json"))
+        guard isJSON || type == "application/x-www-form-urlencoded" else {
+            throw ServiceError(
+                .unsupportedMediaType, "The body is called '\(type.prefix(64))'; JSON is taken.",
+                hint: "Send 'Content-Type: application/json'.")
+        }
+    }
+
+    /// A document is held in memory until the run has ended.
+    private func limitBuffered(_ request: inout ExecutionRequest) throws {
+        let limit = configuration.bufferedOutputLimit
+        guard let asked = request.limits.outputBytes else { return }
+        guard asked <= limit else {
+            throw ServiceError(
+                .limitExceeded, "'limits.outputBytes' is \(asked); one JSON document holds at most \(limit).",
+                hint: "Ask for less, or for a stream: 'Accept: \(StreamEncoding.ndjson.rawValue)'.")
+        }
+    }
+
+    // MARK: Standard input
+
+    private func stdin(_ exchange: Exchange, _ caller: Caller, _ id: ExecutionID) async throws {
+        let ends = exchange.target.isSet("end")
+        try await exchange.whileClientSends { [operations] in
+            while var buffer = try await exchange.bodyBytes() {
+                // Each call returns when the bytes are on their way into the VM: the client is read no faster.
+                while let chunk = buffer.readBytes(length: min(buffer.readableBytes, Self.stdinChunk)), !chunk.isEmpty {
+                    try await operations.writeStdin(id, chunk, false, caller)
+                }
+            }
+            if ends { try await operations.writeStdin(id, [], true, caller) }
+        }
+        try await exchange.respond(.noContent)
+    }
+
+    // MARK: History
+
+    private func list(_ exchange: Exchange, _ caller: Caller) async throws {
+        let limit = try exchange.target["limit"].map { text in
+            guard let limit = Int(text), (1...200).contains(limit) else {
+                throw ServiceError(
+                    .invalidRequest, "'limit' is '\(text.prefix(32))'; it must be a number from 1 to 200.",
+                    hint: "Leave it out for 50.")
+            }
+            return limit
+        }
+        let before = try exchange.target["before"].map { text in
+            guard let before = ExecutionID(text) else {
+                throw ServiceError(
+                    .invalidRequest, "'before' is not the id of an execution.",
+                    hint: "Give the id of the last execution of the page before.")
+            }
+            return before
+        }
+        struct List: Encodable { let executions: [ExecutionView] }
+        try await exchange.respond(json: List(executions: try await operations.executions(caller, limit ?? 50, before)))
+    }
+
+    private func show(_ exchange: Exchange, _ caller: Caller, _ id: ExecutionID) async throws {
+        guard let execution = try await operations.execution(id, caller) else { throw Self.unknown(id.description) }
+        struct One: Encodable { let execution: ExecutionView }
+        try await exchange.respond(json: One(execution: execution))
+    }
+
+    private func identifier(_ parameters: Route.Parameters) throws -> ExecutionID {
+        let text = parameters["id"] ?? ""
+        guard let id = ExecutionID(text) else { throw Self.unknown(text) }
+        return id
+    }
+
+    private static func unknown(_ id: String) -> ServiceError {
+        ServiceError(
+            .executionNotFound, "You have no execution \(id.prefix(64)).", hint: "See GET /v1/executions for yours.")
+    }
+}

@@ -1,0 +1,88 @@
+import Fleet
+import HTTPTypes
+
+/// What `POST /v1/tokens` asks for.
+struct NewToken: Sendable, Equatable {
+    var name: String
+    var scopes: Set<Caller.Scope> = [.user]
+    var expiresInSeconds: Int?
+
+    static func decode(_ bytes: [UInt8]) throws(ServiceError) -> NewToken {
+        var reader = try JSONReader(bytes)
+        var name: String?
+        var token = NewToken(name: "")
+        try reader.document { (reader: inout JSONReader) throws(ServiceError) in
+            try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in
+                switch field {
+                case "name":
+                    let text = try reader.string()
+                    guard !text.isEmpty, text.count <= 128, !text.utf8.contains(0) else {
+                        throw reader.invalid("must have 1 to 128 characters")
+                    }
+                    name = text
+                case "scopes":
+                    if try reader.null() { return }
+                    token.scopes = []
+                    try reader.array { (reader: inout JSONReader) throws(ServiceError) in
+                        guard let scope = Caller.Scope(rawValue: try reader.string()) else {
+                            throw reader.invalid("is not a scope", hint: "Scopes are 'user' and 'admin'.")
+                        }
+                        token.scopes.insert(scope)
+                    }
+                    guard !token.scopes.isEmpty else { throw reader.invalid("must not be empty") }
+                case "expiresInSeconds":
+                    if try reader.null() { return }
+                    let seconds = try reader.integer()
+                    guard (1...315_360_000).contains(seconds) else {
+                        throw reader.invalid("must be from 1 to 315360000", hint: "Leave it out for no end.")
+                    }
+                    token.expiresInSeconds = seconds
+                default:
+                    throw reader.invalid(
+                        "is not a known field", hint: "The body has name, scopes and expiresInSeconds.")
+                }
+            }
+        }
+        guard let name else {
+            throw ServiceError(
+                .invalidRequest, "'name' is missing.", hint: "Send a name to know the token by, such as 'laptop'.")
+        }
+        token.name = name
+        return token
+    }
+}
+
+/// `/v1/tokens`: the caller's own.
+struct TokenRoutes: Sendable {
+    let operations: GatewayOperations
+    let configuration: GatewayConfiguration
+
+    var routes: [Route] {
+        [
+            .authenticated(.get, "/v1/tokens") { exchange, caller, _ in
+                struct List: Encodable { let tokens: [TokenView] }
+                try await exchange.respond(json: List(tokens: try await operations.tokens(caller)))
+            },
+            .authenticated(.post, "/v1/tokens") { exchange, caller, _ in
+                let body = try await exchange.wholeBody(upTo: 65_536, within: configuration.bodyTimeout)
+                let token = try NewToken.decode(body)
+                guard !token.scopes.contains(.admin) || caller.isAdmin else {
+                    throw ServiceError(
+                        .forbidden, "Token not created: the scope 'admin' is for admins.",
+                        hint: "Ask for the scope 'user', or use an admin's token.")
+                }
+                try await exchange.respond(
+                    .created, json: try await operations.createToken(caller, token, exchange.id))
+            },
+            .authenticated(.delete, "/v1/tokens/{id}") { exchange, caller, parameters in
+                let text = parameters["id"] ?? ""
+                guard let id = TokenID(text) else {
+                    throw ServiceError(
+                        .tokenNotFound, "There is no token \(text.prefix(64)).", hint: "See GET /v1/tokens for yours.")
+                }
+                try await operations.revokeToken(id, caller, exchange.id)
+                try await exchange.respond(.noContent)
+            },
+        ]
+    }
+}

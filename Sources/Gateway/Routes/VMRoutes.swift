@@ -1,0 +1,69 @@
+import Fleet
+import HTTPTypes
+import NIOCore
+
+/// `/v1/vm`: the caller's own VM.
+struct VMRoutes: Sendable {
+    let operations: GatewayOperations
+
+    private struct Answer: Encodable { @Nullable var vm: VMView? }
+    private struct Log: Encodable { let logs: [LogLineView] }
+
+    var routes: [Route] {
+        [
+            .authenticated(.get, "/v1/vm") { exchange, caller, _ in
+                try await exchange.respond(json: Answer(vm: try await operations.vm(caller)))
+            },
+            .authenticated(.post, "/v1/vm") { exchange, caller, _ in
+                try await accept(exchange, try await operations.createVM(caller, exchange.id))
+            },
+            .authenticated(.delete, "/v1/vm") { exchange, caller, _ in
+                try await accept(exchange, try await operations.destroyVM(caller, exchange.id))
+            },
+            .authenticated(.post, "/v1/vm/start") { exchange, caller, _ in
+                try await accept(exchange, try await operations.startVM(caller, exchange.id))
+            },
+            .authenticated(.post, "/v1/vm/stop") { exchange, caller, _ in
+                try await accept(exchange, try await operations.stopVM(caller, exchange.id))
+            },
+            .authenticated(.get, "/v1/vm/logs") { exchange, caller, _ in
+                guard exchange.target.isSet("follow"), exchange.head.method == .get else {
+                    return try await exchange.respond(json: Log(logs: try await operations.provisionLog(caller)))
+                }
+                try await follow(exchange, caller)
+            },
+        ]
+    }
+
+    /// A job does the rest.
+    private func accept(_ exchange: Exchange, _ vm: VMView) async throws {
+        try await exchange.respond(.accepted, json: Answer(vm: vm))
+    }
+
+    private func follow(_ exchange: Exchange, _ caller: Caller) async throws {
+        try await exchange.whileClientListens { [operations] in
+            let stream = try await exchange.stream(headers: [
+                .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store", .accelBuffering: "no",
+            ])
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    try await operations.followProvisionLog(caller) { line in
+                        var buffer = ByteBuffer(string: "event: log\ndata: ")
+                        buffer.writeBytes(try JSONView.encode(line))
+                        buffer.writeStaticString("\n\n")
+                        try await stream.write(buffer)
+                    }
+                }
+                group.addTask {
+                    while true {  // a comment, so that no proxy takes the silence for an end
+                        try await Task.sleep(for: .seconds(15))
+                        try await stream.write(ByteBuffer(string: ":\n\n"))
+                    }
+                }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
+            try await stream.finish()
+        }
+    }
+}

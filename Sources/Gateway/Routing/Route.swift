@@ -1,0 +1,75 @@
+import Fleet
+import HTTPTypes
+
+/// What answers one method on one path.
+struct Route: Sendable {
+    /// Parts of the path that were written as `{name}` in the template, by that name.
+    typealias Parameters = [String: String]
+
+    enum Handler: Sendable {
+        case anyone(@Sendable (Exchange) async throws -> Void)
+        case caller(@Sendable (Exchange, Caller, Parameters) async throws -> Void)
+    }
+
+    let method: HTTPRequest.Method
+    let template: [Substring]
+    let handler: Handler
+
+    private init(_ method: HTTPRequest.Method, _ template: String, _ handler: Handler) {
+        self.method = method
+        self.template = template.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        self.handler = handler
+    }
+
+    /// A route that needs no token.
+    static func open(
+        _ method: HTTPRequest.Method, _ template: String, _ handle: @escaping @Sendable (Exchange) async throws -> Void
+    ) -> Route {
+        Route(method, template, .anyone(handle))
+    }
+
+    static func authenticated(
+        _ method: HTTPRequest.Method, _ template: String,
+        _ handle: @escaping @Sendable (Exchange, Caller, Parameters) async throws -> Void
+    ) -> Route {
+        Route(method, template, .caller(handle))
+    }
+
+    /// The path's parameters, or `nil` if it is not of this template.
+    func match(_ segments: [String]) -> Parameters? {
+        guard segments.count == template.count else { return nil }
+        var parameters: Parameters = [:]
+        for (segment, part) in zip(segments, template) {
+            if part.first == "{" {
+                parameters[String(part.dropFirst().dropLast())] = segment
+            } else if segment != part {
+                return nil
+            }
+        }
+        return parameters
+    }
+}
+
+/// All routes there are.
+struct RouteTable: Sendable {
+    enum Match {
+        case route(Route, Route.Parameters)
+        case otherMethods([HTTPRequest.Method])
+        case none
+    }
+
+    let routes: [Route]
+
+    /// A `HEAD` is answered by the `GET` of its path.
+    func match(_ method: HTTPRequest.Method, _ target: RequestTarget) -> Match {
+        guard let segments = target.segments else { return .none }
+        var methods: [HTTPRequest.Method] = []
+        for route in routes {
+            guard let parameters = route.match(segments) else { continue }
+            if route.method == (method == .head ? .get : method) { return .route(route, parameters) }
+            methods.append(route.method)
+            if route.method == .get { methods.append(.head) }
+        }
+        return methods.isEmpty ? .none : .otherMethods(methods + [.options])
+    }
+}
