@@ -4,7 +4,7 @@ import Synchronization
 
 /// At most `size` connections to one database, opened when needed and lent one caller at a time.
 ///
-/// A caller gets an idle connection, or opens one, or waits in line for one given back, at most ``acquireLimit``; what
+/// A caller gets an idle connection, or opens one, or waits in line for one given back, at most `acquireLimit`; what
 /// is given back goes straight to the first in line. Who is in line is decided under one lock: a grant either reaches
 /// its waiter or finds it gone, so neither a connection nor the right to open one can be lost to a cancellation. A
 /// connection is given back outside any transaction and with no statement running, or it is closed. Settings made
@@ -32,22 +32,23 @@ package final class PostgresPool: Sendable {
         var closing: [Waiter<Void>] = []  // wait for the last lent connection
     }
 
-    package static let acquireLimit = Duration.seconds(10)
     package static let connectLimit = Duration.seconds(10)
     package static let statementLimit = Duration.seconds(30)  // the session's statement_timeout
     static let maximumLine = 4_096
 
     let logger: Logger
     private let size: Int
+    private let acquireLimit: Duration  // the wait for a connection to come free
     private let target: Result<ConnectionTarget, PostgresError>
     private let loop = EventLoop.next()
     private let state = Mutex(State())
 
     /// `url` is a libpq URI or conninfo string; a unix socket is `postgresql:///database?host=/directory&user=name`.
     /// Connects to nothing yet: what is wrong with the URL is thrown by the first use.
-    package init(url: String, size: Int = 8, logger: Logger) {
+    package init(url: String, size: Int = 8, acquireLimit: Duration = .seconds(10), logger: Logger) {
         precondition(size > 0, "a pool of no connections lends none")
         self.size = size
+        self.acquireLimit = acquireLimit
         self.logger = logger
         target = Result { () throws(PostgresError) in
             try ConnectionTarget(url: url, statementTimeout: Self.statementLimit)
@@ -256,8 +257,8 @@ package final class PostgresPool: Sendable {
                     PostgresError(.exhausted, "\(state.line.count) callers wait for one of \(size) connections."))
             }
             state.line.append(
-                InLine(number: number, until: .now + Self.acquireLimit, continuation: continuation))
-            startSweeping(&state, after: Self.acquireLimit)
+                InLine(number: number, until: .now + acquireLimit, continuation: continuation))
+            startSweeping(&state, after: acquireLimit)
             return nil
         }
         if let decision { continuation.resume(with: decision) }
@@ -314,7 +315,7 @@ package final class PostgresPool: Sendable {
         for waiting in expired {
             waiting.continuation.resume(
                 throwing: PostgresError(
-                    .timeout, "None of \(size) PostgreSQL connections came free within \(Self.acquireLimit).",
+                    .timeout, "None of \(size) PostgreSQL connections came free within \(acquireLimit).",
                     hint: "Statements take long, or transactions are nested: see pg_stat_activity."))
         }
     }

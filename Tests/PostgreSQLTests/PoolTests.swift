@@ -81,6 +81,23 @@ func withObservedDatabase(size: Int, _ body: (PostgresPool, PostgresPool) async 
         }
     }
 
+    @Test func whoWaitsTooLongForAConnectionIsToldSo() async throws {
+        try await LivePostgres.withDatabaseURL { url in
+            let pool = PostgresPool(
+                url: url, size: 1, acquireLimit: .milliseconds(50), logger: .init(label: "test"))
+            try await pool.withConnection { connection in
+                for _ in 0..<2 {
+                    let error = await #expect(throws: PostgresError.self) { try await pool.query("select 1") }
+                    #expect(error?.kind == .timeout)
+                }
+                #expect(pool.statistics == (open: 1, idle: 0, waiting: 0))
+                try await connection.execute("select 1")
+            }
+            #expect(try await pool.query("select 7 as n")[0].decode("n") == 7)
+            await pool.close()
+        }
+    }
+
     /// Whatever the moment of its cancellation, a task gets its own answer or none, and the connection goes back clean.
     @Test func cancellationsAtAnyMomentMixNoAnswersAndLoseNoConnection() async throws {
         try await LivePostgres.withDatabase(size: 4) { pool in
