@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libssh2.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,7 +21,9 @@
    packet whole, so no call is ever left half-sent, calls need no order among each other, and the packets of one turn
    of the loop leave in one send(2).
    Receiving: any call may read packets of all channels. The wire gives bytes only while there is an allowance, so
-   they are read in one place, and no more at once than the loop can afford. */
+   they are read in one place, and no more at once than the loop can afford.
+   Memory: libssh2 keeps for ever what nobody asks for (answers to no question, say). A server that sends such things
+   meets a bound, and its connection is lost. */
 struct cssh2_wire {
     int descriptor;
     bool is_cut;        /* receives and sends nothing any more: every call ends at once, freeing included */
@@ -28,9 +31,16 @@ struct cssh2_wire {
     size_t allowance;   /* bytes that may be received now */
     unsigned char *outbox;
     size_t start, end, capacity; /* outbox[start..<end] waits to be sent */
+    size_t blocks, bytes;        /* that the library has allocated */
 };
 
-enum { CSSH2_OUTBOX_LIMIT = 4 << 20, CSSH2_OUTBOX_KEPT = 64 << 10 };
+/* One turn receives 512 KiB, at worst some ten thousand packets of two blocks each; a channel is a few blocks. */
+enum {
+    CSSH2_OUTBOX_LIMIT = 4 << 20,
+    CSSH2_OUTBOX_KEPT = 64 << 10,
+    CSSH2_BYTES_LIMIT = 32 << 20,
+    CSSH2_BLOCKS_LIMIT = 64 << 10
+};
 
 static inline struct cssh2_wire *cssh2_wire_new(int descriptor) {
     struct cssh2_wire *wire = (struct cssh2_wire *)calloc(1, sizeof *wire);
@@ -44,6 +54,35 @@ static inline void cssh2_wire_free(struct cssh2_wire *wire) {
 }
 
 static inline size_t cssh2_wire_unsent(const struct cssh2_wire *wire) { return wire->end - wire->start; }
+
+static void *cssh2_allocate(size_t count, void **abstract) {
+    struct cssh2_wire *wire = (struct cssh2_wire *)*abstract;
+    void *block;
+    if (count > CSSH2_BYTES_LIMIT || wire->bytes > CSSH2_BYTES_LIMIT - count || wire->blocks >= CSSH2_BLOCKS_LIMIT)
+        return NULL;
+    block = malloc(count);
+    if (!block) return NULL;
+    wire->blocks += 1;
+    wire->bytes += malloc_usable_size(block);
+    return block;
+}
+
+static void cssh2_free(void *block, void **abstract) {
+    struct cssh2_wire *wire = (struct cssh2_wire *)*abstract;
+    if (!block) return;
+    wire->blocks -= 1;
+    wire->bytes -= malloc_usable_size(block);
+    free(block);
+}
+
+static void *cssh2_reallocate(void *block, size_t count, void **abstract) {
+    size_t old = block ? malloc_usable_size(block) : 0;
+    void *grown = cssh2_allocate(count, abstract);
+    if (!grown) return NULL;
+    if (block) memcpy(grown, block, old < count ? old : count);
+    cssh2_free(block, abstract);
+    return grown;
+}
 
 static ssize_t cssh2_receive(libssh2_socket_t descriptor, void *buffer, size_t length, int flags, void **abstract) {
     struct cssh2_wire *wire = (struct cssh2_wire *)*abstract;
@@ -100,7 +139,7 @@ static inline int cssh2_wire_flush(struct cssh2_wire *wire) {
 }
 
 static inline LIBSSH2_SESSION *cssh2_session_new(struct cssh2_wire *wire) {
-    LIBSSH2_SESSION *session = libssh2_session_init_ex(NULL, NULL, NULL, wire);
+    LIBSSH2_SESSION *session = libssh2_session_init_ex(cssh2_allocate, cssh2_free, cssh2_reallocate, wire);
     if (!session) return NULL;
     libssh2_session_set_blocking(session, 0);
     libssh2_session_callback_set(session, LIBSSH2_CALLBACK_RECV, (void *)cssh2_receive);

@@ -197,7 +197,7 @@ struct ChannelHandle: ~Copyable {
         let result = libssh2_channel_read_ex(
             raw, stream.rawValue, session.scratch.assumingMemoryBound(to: CChar.self).baseAddress, limit)
         if result > 0 { return .bytes(result) }
-        return libssh2_channel_eof(raw) == 1 ? .end : .again
+        return result == 0 && libssh2_channel_eof(raw) == 1 ? .end : .again
     }
 
     /// Whether the peer has closed the channel. Ask after its end only.
