@@ -99,7 +99,7 @@ final class SessionHandle {
 
     /// Says good-bye; what happens to it does not matter any more.
     func disconnect() {
-        libssh2_session_disconnect_ex(raw, 11 /* SSH_DISCONNECT_BY_APPLICATION */, "", "")
+        libssh2_session_disconnect_ex(raw, SSH_DISCONNECT_BY_APPLICATION, "", "")
         cssh2_wire_flush(wire)
     }
 
