@@ -127,16 +127,17 @@ private func escape(
     return written
 }
 
-/// The high bit of every byte that is not copied unseen: control, quote, backslash, or not ASCII. A byte after the
-/// first such one may be marked wrongly (the borrow runs upward), so only the lowest mark counts.
+/// The high bit of every byte that is not copied unseen: control, quote, backslash, or the lead of a character that
+/// may have to be escaped. A byte after the first such one may be marked wrongly (the borrow runs upward), so only the
+/// lowest mark counts.
 @inline(__always)
 private func bytesToLookAt(_ word: UInt64) -> UInt64 {
     let word = UInt64(littleEndian: word)
     let ones: UInt64 = 0x0101_0101_0101_0101
-    let highs: UInt64 = 0x8080_8080_8080_8080
-    let quote = word ^ (ones &* 0x22)
-    let backslash = word ^ (ones &* 0x5C)
-    let marks =
-        word | ((word &- ones &* 0x20) & ~word) | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash)
-    return (marks & highs).littleEndian
+    func marks(_ byte: UInt64) -> UInt64 {
+        let difference = word ^ (ones &* byte)
+        return (difference &- ones) & ~difference
+    }
+    let controls = (word &- ones &* 0x20) & ~word
+    return ((controls | marks(0x22) | marks(0x5C) | marks(0xC2) | marks(0xE2)) & 0x8080_8080_8080_8080).littleEndian
 }
