@@ -17,6 +17,8 @@ package struct GatewayConfiguration: Sendable {
     package var headerTimeout: Duration = .seconds(10)
     /// For all of a body that is read whole.
     package var bodyTimeout: Duration = .seconds(30)
+    /// How long a client that streams stdin may send nothing.
+    package var inputTimeout: Duration = .seconds(3_600)
     /// How long a client may take nothing of what is written to it.
     package var stallTimeout: Duration = .seconds(300)
     /// How long a client that was answered may take to close.
@@ -26,6 +28,8 @@ package struct GatewayConfiguration: Sendable {
 
     /// Most output an execution may have that is answered as one JSON document.
     package var bufferedOutputLimit = 16 << 20
+    /// Most output all such executions may hold together.
+    package var bufferedOutputTotal = 512 << 20
 
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host

@@ -53,7 +53,10 @@ package struct GatewayService: Service {
         let cutsShort = Latch()
         let dispatcher = Dispatcher(
             table: RouteTable(
-                routes: ExecutionRoutes(operations: operations, configuration: configuration).routes
+                routes: ExecutionRoutes(
+                    operations: operations, configuration: configuration,
+                    budget: BufferBudget(bytes: configuration.bufferedOutputTotal)
+                ).routes
                     + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
                     + TokenRoutes(operations: operations, configuration: configuration).routes
                     + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes),

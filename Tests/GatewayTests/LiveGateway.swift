@@ -136,6 +136,13 @@ final class RawClient {
         try await request("POST", "/v1/execute", headers, body: body)
     }
 
+    /// Ends the connection with a reset.
+    func reset() async throws {
+        let options = try #require(channel as? any SocketOptionProvider)
+        try await options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        try await channel.close()
+    }
+
     /// Ends what is sent, and still reads.
     func finishSending() { outbound.finish() }
 

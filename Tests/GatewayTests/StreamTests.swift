@@ -133,10 +133,7 @@ import Testing
                 switch departure {
                 case .close: try await client.channel.close()
                 case .reset:
-                    try await (client.channel as? any SocketOptionProvider)?.setSoLinger(
-                        linger(l_onoff: 1, l_linger: 0)
-                    ).get()
-                    try await client.channel.close()
+                    try await client.reset()
                 case .halfClose: client.finishSending()
                 }
                 try await withDeadline(.seconds(5), "end of the run") { try await ended.wait() }
@@ -207,6 +204,51 @@ import Testing
 
                 try await client.request("POST", "/v1/executions/\(ExecutionID())/stdin?end=1")
                 #expect(try await client.response().head.hasPrefix("HTTP/1.1 409"))
+            }
+        }
+    }
+
+    @Test func aClientThatVanishesWhileItsInputWaitsIsNoticed() async throws {
+        let waiting = Latch()
+        let ended = Latch()
+        var operations = GatewayOperations.refusing
+        operations.writeStdin = { _, _, _, _ in
+            defer { ended.open() }
+            waiting.open()
+            try await Latch().wait()  // the program never reads
+        }
+        try await withGateway(operations) { port, _ in
+            try await RawClient.connected(to: port) { client in
+                try await client.request("POST", "/v1/executions/\(ExecutionID())/stdin", body: "a\n")
+                try await waiting.wait()
+                try await client.reset()
+                try await withDeadline(.seconds(5), "end of the request") { try await ended.wait() }
+            }
+        }
+    }
+
+    @Test func bufferedAnswersAreBoundedTogether() async throws {
+        let operations = GatewayOperations.running { send in
+            for _ in 0..<4 { try await send(.output(.stdout, [UInt8](repeating: 97, count: 1_000))) }
+            try await send(.exit(.exited(0)))
+        }
+        try await withGateway(operations) {
+            $0.bufferedOutputTotal = 4_000
+        } _: { port, _ in
+            try await RawClient.connected(to: port) { client in
+                for _ in 0..<3 {  // what one held, the next may hold
+                    try await client.execute(["Accept: application/json"])
+                    #expect(try await client.read(until: "\r\n0\r\n\r\n").hasPrefix("HTTP/1.1 200"))
+                }
+            }
+        }
+        try await withGateway(operations) {
+            $0.bufferedOutputTotal = 3_999
+        } _: { port, _ in
+            try await RawClient.connected(to: port) { client in
+                try await client.execute(["Accept: application/json"])
+                let (head, body) = try await client.response()
+                #expect(head.hasPrefix("HTTP/1.1 503") && body.contains("Accept: application/x-ndjson"), "\(body)")
             }
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -10,6 +11,7 @@ import NIOHTTPTypesHTTP1
 struct Connection: ServerChildChannelValue {
     let stream: NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
     let clientLeft: Latch
+    let closed: Latch
     let cutsShort: Latch
 
     var channel: any Channel { stream.channel }
@@ -39,10 +41,13 @@ struct ConnectionSetup: ServerChildChannel {
         channel.eventLoop.makeCompletedFuture {
             let options = channel.syncOptions
             try options?.setOption(.tcpOption(.tcp_nodelay), value: 1)
+            // Hosts that vanish without a word are found out by probes, one a minute after a minute of silence.
             try options?.setOption(.socketOption(.so_keepalive), value: 1)
+            try options?.setOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 60)
+            try options?.setOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 60)
             // A client that takes nothing for so long is given up, also if it is still there (tcp(7), zero window).
-            try options?.setOption(
-                .tcpOption(.init(rawValue: 18)), value: SocketOptionValue(configuration.stallTimeout.milliseconds))
+            let stall = SocketOptionValue(configuration.stallTimeout.milliseconds)
+            try options?.setOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: stall)
             let pipeline = channel.pipeline.syncOperations
             var limits = NIOHTTPDecoderLimitConfiguration()
             limits.maxHeaderFieldSize = configuration.headerLimit
@@ -52,17 +57,18 @@ struct ConnectionSetup: ServerChildChannel {
                 withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
             let clientLeft = Latch()
+            let closed = Latch()
             try pipeline.addHandler(
                 ConnectionHandler(
                     idleTimeout: TimeAmount(configuration.idleTimeout),
                     headerTimeout: TimeAmount(configuration.headerTimeout),
-                    lingerTimeout: TimeAmount(configuration.lingerTimeout), clientLeft: clientLeft))
+                    lingerTimeout: TimeAmount(configuration.lingerTimeout), clientLeft: clientLeft, closed: closed))
             try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
             return Connection(
                 stream: try NIOAsyncChannel(
                     wrappingChannelSynchronously: channel,
                     configuration: .init(isOutboundHalfClosureEnabled: true)),
-                clientLeft: clientLeft, cutsShort: cutsShort)
+                clientLeft: clientLeft, closed: closed, cutsShort: cutsShort)
         }
     }
 

@@ -12,7 +12,7 @@ import NIOHTTP1
 /// * It is closed in two steps: our side first, the rest once the client has closed or `lingerTimeout` is over.
 ///   Closing at once with bytes unread makes the kernel reset the connection, and the client may lose our answer.
 /// * A client that closes its sending side (FIN) counts as gone (``clientLeft``): most are, and a run nobody reads
-///   must end. What it asked before is answered all the same.
+///   must end. What it asked before is answered all the same. ``closed`` opens when the connection is no more.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
@@ -29,6 +29,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private let headerTimeout: TimeAmount
     private let lingerTimeout: TimeAmount
     private let clientLeft: Latch
+    private let closed: Latch
 
     private var pending = CircularBuffer<Pending>()
     private var isReadingRequest = false
@@ -39,11 +40,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var deadline: NIODeadline?
     private var timer: Scheduled<Void>?
 
-    init(idleTimeout: TimeAmount, headerTimeout: TimeAmount, lingerTimeout: TimeAmount, clientLeft: Latch) {
+    init(
+        idleTimeout: TimeAmount, headerTimeout: TimeAmount, lingerTimeout: TimeAmount, clientLeft: Latch, closed: Latch
+    ) {
         self.idleTimeout = idleTimeout
         self.headerTimeout = headerTimeout
         self.lingerTimeout = lingerTimeout
         self.clientLeft = clientLeft
+        self.closed = closed
     }
 
     // MARK: Life
@@ -55,7 +59,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         timer?.cancel()
         timer = nil
-        clientLeft.open()
+        end()
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -64,8 +68,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        clientLeft.open()
+        end()
         context.fireChannelInactive()
+    }
+
+    private func end() {
+        clientLeft.open()
+        closed.open()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -64,6 +64,11 @@ final class Exchange: Sendable {
     /// The next bytes of the body, or `nil` at its end.
     func bodyBytes() async throws -> ByteBuffer? { try await parts.body() }
 
+    /// As ``bodyBytes()``, but throws `request_timeout` when the client sends none for so long.
+    func bodyBytes(within timeout: Duration) async throws -> ByteBuffer? {
+        try await inTime(timeout, "more of the request's body") { [self] in try await bodyBytes() }
+    }
+
     /// The whole body. Throws `body_too_large` or `request_timeout`.
     func wholeBody(upTo limit: Int, within timeout: Duration) async throws -> [UInt8] {
         @Sendable func tooLarge(_ size: String) -> ServiceError {
@@ -74,19 +79,26 @@ final class Exchange: Sendable {
         // Refused before a byte of it is asked for; NIO hands on no more bytes than were declared.
         if let length = declaredLength, length > limit { throw tooLarge("\(length)") }
         guard hasBody else { return [] }
-        do {
-            return try await withDeadline(timeout, "end of the request's body") { [self] in
-                var bytes: [UInt8] = []
-                bytes.reserveCapacity(declaredLength ?? 0)
-                while let buffer = try await bodyBytes() {
-                    guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge("over \(limit)") }
-                    bytes.append(contentsOf: buffer.readableBytesView)
-                }
-                return bytes
+        return try await inTime(timeout, "the end of the request's body") { [self] in
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(declaredLength ?? 0)
+            while let buffer = try await bodyBytes() {
+                guard bytes.count + buffer.readableBytes <= limit else { throw tooLarge("over \(limit)") }
+                bytes.append(contentsOf: buffer.readableBytesView)
             }
+            return bytes
+        }
+    }
+
+    private func inTime<Value: Sendable>(
+        _ timeout: Duration, _ awaited: String, _ read: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await withDeadline(timeout, awaited, read)
         } catch let error as DeadlineExceeded {
             throw ServiceError(
-                .requestTimeout, "The body did not arrive within \(error.limit.components.seconds) s.",
+                .requestTimeout,
+                "\(awaited.prefix(1).uppercased())\(awaited.dropFirst()) did not come within \(timeout).",
                 hint: "Send it faster, or send less.", cause: error)
         }
     }
@@ -148,26 +160,22 @@ final class Exchange: Sendable {
     /// Runs `operation`, cancelling it as soon as the client has left (``ClientLeft``) or the gateway cuts short
     /// what is still running (`shutting_down`). Throws only once `operation` has ended.
     func whileClientListens(_ operation: @escaping @Sendable () async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await operation() }
-            group.addTask { [connection] in
-                try await connection.clientLeft.wait()
-                throw ClientLeft()
-            }
-            group.addTask { [connection] in
-                try await connection.cutsShort.wait()
-                throw ServiceError.shuttingDown
-            }
-            defer { group.cancelAll() }
-            try await group.next()
-        }
+        try await run(operation, until: connection.clientLeft)
     }
 
-    /// Runs `operation`, which reads the body to its end. The client may close its sending side then and still wait
-    /// for the answer, so only the loss of the connection, which reading reports, ends it.
+    /// As ``whileClientListens(_:)``, for an operation that reads the body. The client may close its sending side after
+    /// it and still wait for the answer, so only the end of the connection counts.
     func whileClientSends(_ operation: @escaping @Sendable () async throws -> Void) async throws {
+        try await run(operation, until: connection.closed)
+    }
+
+    private func run(_ operation: @escaping @Sendable () async throws -> Void, until gone: Latch) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await operation() }
+            group.addTask {
+                try await gone.wait()
+                throw ClientLeft()
+            }
             group.addTask { [connection] in
                 try await connection.cutsShort.wait()
                 throw ServiceError.shuttingDown

@@ -28,20 +28,19 @@ final class Latch: Sendable {
     /// Returns once it is open. Throws `CancellationError`.
     func wait() async throws {
         let waiter = Waiter<Void>()
-        let isOpen = state.withLock { state in
-            guard case .closed(var waiters) = state else { return true }
-            waiters[ObjectIdentifier(waiter)] = waiter
-            state = .closed(waiters: waiters)
-            return false
-        }
-        if isOpen { return }
-        defer {
-            state.withLock { state in
-                guard case .closed(var waiters) = state else { return }
-                waiters[ObjectIdentifier(waiter)] = nil
-                state = .closed(waiters: waiters)
-            }
-        }
+        guard change({ $0[ObjectIdentifier(waiter)] = waiter }) else { return }
+        defer { _ = change { $0[ObjectIdentifier(waiter)] = nil } }
         try await waiter.value()
+    }
+
+    /// Changes who waits, and says whether it is still closed.
+    private func change(_ body: (inout [ObjectIdentifier: Waiter<Void>]) -> Void) -> Bool {
+        state.withLock { state in
+            guard case .closed(var waiters) = state else { return false }
+            state = .open  // lets go of the dictionary, so that it is changed and not copied
+            body(&waiters)
+            state = .closed(waiters: waiters)
+            return true
+        }
     }
 }

@@ -7,6 +7,7 @@ import NIOCore
 struct ExecutionRoutes: Sendable {
     let operations: GatewayOperations
     let configuration: GatewayConfiguration
+    let budget: BufferBudget
 
     /// Most bytes of stdin handed on at once.
     static let stdinChunk = 65_536
@@ -43,13 +44,13 @@ struct ExecutionRoutes: Sendable {
             try limitBuffered(&request)
             request.stdin = request.stdin ?? []  // nobody learns the id in time to send any
         }
-        try await exchange.whileClientListens { [request, operations] in
+        try await exchange.whileClientListens { [request, operations, budget] in
             try await operations.execute(request, caller, exchange.id) { id, events in
                 switch encoding {
                 case .ndjson: try await EventResponse.answer(exchange, id, events, as: .ndjson)
                 case .sse: try await EventResponse.answer(exchange, id, events, as: .sse)
                 case .text: try await PlainResponse.answer(exchange, id, events)
-                case .json: try await BufferedResponse.answer(exchange, id, events)
+                case .json: try await BufferedResponse.answer(exchange, id, events, within: budget)
                 }
             }
         }
@@ -83,8 +84,8 @@ struct ExecutionRoutes: Sendable {
 
     private func stdin(_ exchange: Exchange, _ caller: Caller, _ id: ExecutionID) async throws {
         let ends = exchange.target.isSet("end")
-        try await exchange.whileClientSends { [operations] in
-            while var buffer = try await exchange.bodyBytes() {
+        try await exchange.whileClientSends { [operations, configuration] in
+            while var buffer = try await exchange.bodyBytes(within: configuration.inputTimeout) {
                 // Each call returns when the bytes are on their way into the VM: the client is read no faster.
                 while let chunk = buffer.readBytes(length: min(buffer.readableBytes, Self.stdinChunk)), !chunk.isEmpty {
                     try await operations.writeStdin(id, chunk, false, caller)

@@ -2,6 +2,7 @@ import Execution
 import Fleet
 import HTTPTypes
 import NIOCore
+import Synchronization
 
 /// An execution as its events, one after another. The head goes out before the first.
 enum EventResponse {
@@ -75,15 +76,19 @@ enum PlainResponse {
 
 /// An execution as one JSON document when it has ended.
 enum BufferedResponse {
-    static func answer(_ exchange: Exchange, _ id: ExecutionID, _ events: ExecutionEvents) async throws {
+    static func answer(
+        _ exchange: Exchange, _ id: ExecutionID, _ events: ExecutionEvents, within budget: BufferBudget
+    ) async throws {
         var stdout: [UInt8] = []
         var stderr: [UInt8] = []
+        defer { budget.giveBack(stdout.count + stderr.count) }
         while let batch = try await events.nextBatch() {
             for event in batch {
                 switch event {
                 case .status, .started, .keepalive: continue
-                case .output(.stdout, let bytes): stdout += bytes
-                case .output(.stderr, let bytes): stderr += bytes
+                case .output(let stream, let bytes):
+                    try budget.take(bytes.count)
+                    if stream == .stdout { stdout += bytes } else { stderr += bytes }
                 case .error(let error): throw error
                 case .exit(let report):
                     let stream = try await exchange.stream(headers: [
@@ -134,6 +139,29 @@ enum BufferedResponse {
         }
         buffer.writeInteger(UInt8(ascii: "\""))
     }
+}
+
+/// Bounds what all buffered answers of a gateway hold together.
+final class BufferBudget: Sendable {
+    private let left: Mutex<Int>
+
+    init(bytes: Int) { left = Mutex(bytes) }
+
+    /// Throws `service_unavailable` when no more can be held.
+    func take(_ count: Int) throws(ServiceError) {
+        let isThere = left.withLock { left in
+            guard left >= count else { return false }
+            left -= count
+            return true
+        }
+        guard isThere else {
+            throw ServiceError(
+                .serviceUnavailable, "Too much output waits here to be sent as JSON documents; the run was stopped.",
+                hint: "Ask for a stream: 'Accept: \(StreamEncoding.ndjson.rawValue)'.")
+        }
+    }
+
+    func giveBack(_ count: Int) { left.withLock { $0 += count } }
 }
 
 extension ServiceError {
