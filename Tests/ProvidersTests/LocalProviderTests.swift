@@ -85,7 +85,7 @@ import Testing
                 "echo x >>/etc/ssh/authorized_keys", "cat /etc/shadow", "mount -t tmpfs none /tmp",
                 "echo 1 >/sys/fs/cgroup/pids/pids.max", "echo 1 >/sys/fs/cgroup/pids.max",
                 "mkdir /sys/fs/cgroup/pids/x",
-                "kill 1", "unshare -Ur mount -t tmpfs none /mnt", "ls /root/.ssh", "su -c true",
+                "kill 1", "unshare -U true", "ulimit -c 1", "ls /root/.ssh", "su -c true",
                 "echo x >/proc/sysrq-trigger",
                 "exec 3<>/dev/tcp/192.0.2.1/80",
             ]

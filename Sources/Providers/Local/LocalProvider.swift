@@ -83,6 +83,9 @@ package final class LocalProvider: VMProvider {
                 await log.write(.info, "Making a home of \(spec.diskMb) MB")
                 try await home.make(megabytes: spec.diskMb, asImage: asImage)
             }
+            if vm.initProcess == nil {  // else at the next start: a running VM has the tree mounted
+                try self.bundle(of: vm, spec, ids, home).write()
+            }
             let createdAt = vm.directory.loadRecord()?.createdAt ?? Date()
             try vm.directory.save(VMDirectory.Record(spec: spec, createdAt: createdAt))
             await log.write(.info, "VM \(spec.name) is there: \(spec.vcpus) vCPU, \(spec.memoryMb) MB memory")
@@ -201,21 +204,27 @@ package final class LocalProvider: VMProvider {
         }
     }
 
+    private func bundle(
+        of vm: LocalMachine, _ spec: VMSpec, _ ids: VMDirectory.IDRange, _ home: HomeImage
+    ) throws(ProviderError) -> Bundle {
+        try Bundle(
+            directory: vm.directory, configuration: configuration, spec: spec, ids: ids, group: vm.group,
+            hasImage: home.isImage == true)
+    }
+
     private func launch(
         _ vm: LocalMachine, _ spec: VMSpec, _ ids: VMDirectory.IDRange, _ home: HomeImage, _ lock: Int32
     ) async throws -> VMEndpoint {
-        let hasImage = home.isImage ?? false
-        if hasImage { try await home.grow(to: spec.diskMb) }
+        if home.isImage == true { try await home.grow(to: spec.diskMb) }
         if let size = Files.size(of: vm.directory.log), size > Self.logLimit { unlink(vm.directory.log) }
         let logStart = Files.size(of: vm.directory.log) ?? 0
         do {
-            try Bundle(
-                directory: vm.directory, configuration: configuration, spec: spec, ids: ids, group: vm.group,
-                hasImage: hasImage
-            ).write()
+            try bundle(of: vm, spec, ids, home).write()
             try vm.group.make(for: spec, ids: ids)
             let port = try await Self.listen(preferring: vm.directory.loadPort()) { listener, port in
-                try Files.write(String(port), to: vm.directory.port, mode: 0o600)
+                if port != vm.directory.loadPort() {
+                    try Files.write(String(port), to: vm.directory.port, mode: 0o600)
+                }
                 try await Launcher(directory: vm.directory, configuration: self.configuration, group: vm.group)
                     .launch(listener: listener, lock: lock)
                 return port

@@ -31,6 +31,7 @@ struct VMDirectory: Sendable {
     var homeDirectory: String { "\(path)/home" }
     var rootfs: String { "\(path)/rootfs" }
     var bundle: String { "\(path)/bundle" }
+    var bundleDigest: String { "\(path)/bundle.digest" }
     var mountTable: String { "\(path)/bundle/fstab" }
     var processIdentifier: String { "\(path)/init.pid" }
     var log: String { "\(path)/log" }
