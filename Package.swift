@@ -88,9 +88,9 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "Client", "Operator", logging,
+                "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "Operator", "PostgreSQL",
+                "Providers", "Redis", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),

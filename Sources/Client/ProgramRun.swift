@@ -94,6 +94,18 @@ package struct ProgramRun: Sendable {
     private func follow(status: StatusLine, begun: (String) -> Void) async throws -> Int32? {
         var code: Int32?
         var execution: String?
+        do {
+            try await read(status: status, code: &code, execution: &execution, begun: begun)
+        } catch let error as ClientError where execution != nil && error.isLoss {
+            throw ClientError.cut(execution)
+        }
+        guard let code else { throw ClientError.cut(execution) }
+        return code
+    }
+
+    private func read(
+        status: StatusLine, code: inout Int32?, execution: inout String?, begun: (String) -> Void
+    ) async throws {
         try await client.lines("POST", "/v1/execute", accept: "application/x-ndjson", json: request) { line in
             if printsEvents { try await output.write(line + [UInt8(ascii: "\n")], to: .output) }
             switch try RunEvent(line: line) {
@@ -118,8 +130,6 @@ package struct ProgramRun: Sendable {
             }
             return true
         }
-        guard let code else { throw ClientError.cut(execution) }
-        return code
     }
 
     /// Posts standard input until its end. That the run ended meanwhile is no failure: programs need not read it all.
@@ -144,6 +154,9 @@ package struct ProgramRun: Sendable {
 }
 
 extension ClientError {
+    /// The connection went, not the request.
+    fileprivate var isLoss: Bool { code.hasPrefix("http_") }
+
     /// Said of an execution that was there a moment ago.
     fileprivate var meansEnded: Bool { code == "execution_not_running" || code == "execution_not_found" }
 }

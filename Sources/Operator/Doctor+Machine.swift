@@ -57,7 +57,7 @@ extension Doctor {
         }
         var status = statvfs()
         if statvfs(directory, &status) == 0 {
-            let free = Int(status.f_bavail) * Int(status.f_frsize) >> 20
+            let free = (Int(status.f_bavail) * Int(status.f_frsize)) >> 20
             findings.append(
                 free < 1_024
                     ? .warn("disk", "\(free) MB are left for '\(directory)'", hint: "Free some: databases stop at 0.")

@@ -13,6 +13,7 @@ package struct Settings: Sendable {
     package var runtimes: String  // the directory of languages
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
+    package var startTimeout: Duration  // how long a call waits for its VM to start
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
 
@@ -44,6 +45,12 @@ package struct Settings: Sendable {
         runtimes = first(\.runtimes) ?? place.runtimes
         masterKey = first(\.masterKey)
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
+        let seconds = first(\.startTimeout) ?? 60
+        guard (0.001...86_400).contains(seconds) else {
+            throw OperatorError(
+                .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
+        }
+        startTimeout = .milliseconds(Int(seconds * 1_000))
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
     }
@@ -77,6 +84,7 @@ package struct SettingsLayer: Sendable {
     package var runtimes: String?
     package var masterKey: String?
     package var masterKeyFile: String?
+    package var startTimeout: Double?  // seconds
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
 
@@ -118,7 +126,7 @@ package struct SettingsLayer: Sendable {
         try read { key in
             switch object[key.rawValue] {
             case let text as String: (text, "'\(key.rawValue)' in '\(file)'")
-            case let number as Int: (String(number), "'\(key.rawValue)' in '\(file)'")
+            case let number as NSNumber: (number.description, "'\(key.rawValue)' in '\(file)'")
             case nil: nil
             default: ("?", "'\(key.rawValue)' in '\(file)'")
             }
@@ -127,7 +135,7 @@ package struct SettingsLayer: Sendable {
 
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
-        case logLevel, logFormat
+        case startTimeout, logLevel, logFormat
 
         var variable: String {
             switch self {
@@ -141,6 +149,7 @@ package struct SettingsLayer: Sendable {
             case .runtimes: "MARTLET_RUNTIMES"
             case .masterKey: "MARTLET_MASTER_KEY"
             case .masterKeyFile: "MARTLET_MASTER_KEY_FILE"
+            case .startTimeout: "MARTLET_START_TIMEOUT"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
             }
@@ -161,6 +170,7 @@ package struct SettingsLayer: Sendable {
             case .runtimes: runtimes = text
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
+            case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
             case .logLevel: logLevel = try Self.parse(text, place, "a log level") { Logger.Level(rawValue: $0) }
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }

@@ -19,7 +19,13 @@ struct Martlet: AsyncParsableCommand {
         version: "martlet \(version)",
         groupedSubcommands: [
             CommandGroup(
-                name: "Use", subcommands: [RunCommand.self, VMCommand.self, TokenCommand.self, RuntimesCommand.self])
+                name: "Client", subcommands: [RunCommand.self, VMCommand.self, TokenCommand.self, RuntimesCommand.self]
+            ),
+            CommandGroup(
+                name: "Server",
+                subcommands: [
+                    UpCommand.self, GatewayCommand.self, WorkerCommand.self, MigrateCommand.self, DoctorCommand.self,
+                ]),
         ])
 
     static let version = "0.1.0"
@@ -46,15 +52,17 @@ struct Martlet: AsyncParsableCommand {
         case let error as OperatorError:
             say(error.message, hint: error.hint)
             Foundation.exit(error.code == .alreadyRunning ? 3 : 1)
+        case let error as ValidationError:  // of a command under way: parsing has its own words, with the usage
+            say(error.message, hint: "")
+            Foundation.exit(2)
         case is StandardOutput.ReaderGone:
             Foundation.exit(128 + SIGPIPE)
         default:
             let code = exitCode(for: error)
             let message = fullMessage(for: error)
-            if code == .success {
-                print(message)
-            } else if !message.isEmpty {
-                FileHandle.standardError.write(Data("\(message)\n".utf8))
+            if !message.isEmpty {
+                let stream = code == .success ? FileHandle.standardOutput : FileHandle.standardError
+                stream.write(Data("\(message)\n".utf8))
             }
             Foundation.exit(code == .validationFailure ? 2 : code.rawValue)
         }

@@ -94,7 +94,7 @@ struct RunCommand: AsyncParsableCommand {
     private func readCode() async throws -> [UInt8] {
         do {
             if readsCodeFromInput { return try await StandardInput().readAll(limit: 16 << 20) }
-            return try Array(Data(contentsOf: URL(filePath: file)))
+            return Array(try FileHandle(forReadingFrom: URL(filePath: file)).readToEnd() ?? Data())
         } catch {
             throw ValidationError("Cannot read '\(file)': \(error.localizedDescription)")
         }

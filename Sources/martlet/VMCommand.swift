@@ -30,8 +30,7 @@ struct VMCommand: AsyncParsableCommand {
 
         func run() async throws {
             let client = try server.client()
-            let exists = try await client.vm() != nil
-            try await client.call("POST", exists ? "/v1/vm/start" : "/v1/vm")
+            try await client.call("POST", "/v1/vm/start")
             try await waiting.wait(for: ["running"], client)
         }
     }

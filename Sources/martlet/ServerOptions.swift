@@ -1,0 +1,112 @@
+import ArgumentParser
+import Logging
+import Operator
+
+/// Settings shared by the commands that work on the servers themselves. Each may also come from the environment or
+/// from the configuration file, in this order.
+struct ServerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where data, keys and logs are kept (MARTLET_DATA_DIR).",
+            discussion: "Else $XDG_DATA_HOME/martlet or ~/.local/share/martlet; for root /var/lib/martlet.",
+            valueName: "directory"), completion: .directory)
+    var dataDir: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A PostgreSQL to use (DATABASE_URL).", discussion: "Else that of 'martlet up'.", valueName: "url"))
+    var databaseUrl: String?
+
+    @Option(
+        help: ArgumentHelp("A Redis to use (REDIS_URL).", discussion: "Else that of 'martlet up'.", valueName: "url"))
+    var redisUrl: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What makes VMs: local, docker, ovh or firecracker (VM_PROVIDER).", discussion: "Else local.",
+            valueName: "name"))
+    var provider: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The program inside each VM (MARTLET_RUNNER).", discussion: "Else the one built or installed with this.",
+            valueName: "path"), completion: .file())
+    var runner: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The languages (MARTLET_RUNTIMES).", discussion: "Else those that came with this.", valueName: "directory"),
+        completion: .directory)
+    var runtimes: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The file of the key that secrets are sealed with (MARTLET_MASTER_KEY_FILE).",
+            discussion: "Else master.key in the data directory. MARTLET_MASTER_KEY holds the key itself.",
+            valueName: "path"), completion: .file())
+    var masterKeyFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The configuration file.", discussion: "Else $XDG_CONFIG_HOME/martlet/config.json, where it exists.",
+            valueName: "path"), completion: .file())
+    var config: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "trace, debug, info, notice, warning, error or critical (MARTLET_LOG_LEVEL).", valueName: "level"),
+        transform: level)
+    var logLevel: Logger.Level?
+
+    @Option(
+        help: ArgumentHelp(
+            "auto, human or json (MARTLET_LOG_FORMAT); auto is human on a terminal.", valueName: "format"))
+    var logFormat: LogFormat?
+
+    /// Puts flags, environment and file together.
+    func settings(_ listening: ListeningOptions? = nil) throws -> Settings {
+        var flags = SettingsLayer()
+        flags.host = listening?.host
+        flags.port = listening?.port
+        flags.startTimeout = listening?.startTimeout
+        flags.dataDirectory = dataDir
+        flags.databaseURL = databaseUrl
+        flags.redisURL = redisUrl
+        flags.provider = provider
+        flags.runner = runner
+        flags.runtimes = runtimes
+        flags.masterKeyFile = masterKeyFile
+        flags.logLevel = logLevel
+        flags.logFormat = logFormat
+        return try Settings(flags: flags, configurationFile: config ?? SettingsLayer.standardFile())
+    }
+}
+
+/// Where a gateway listens.
+struct ListeningOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The address to listen on (MARTLET_HOST).", discussion: "Else 127.0.0.1: this machine only.",
+            valueName: "address"))
+    var host: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The port to listen on, 0 for any free one (MARTLET_PORT).", discussion: "Else 4610.", valueName: "port"))
+    var port: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "How long a call waits for its VM to start (MARTLET_START_TIMEOUT).", discussion: "Else 60.",
+            valueName: "seconds"))
+    var startTimeout: Double?
+}
+
+@Sendable private func level(_ text: String) throws -> Logger.Level {
+    guard let level = Logger.Level(rawValue: text) else {
+        throw ValidationError("'\(text)' is no log level.")
+    }
+    return level
+}
+
+extension LogFormat: ExpressibleByArgument {}

@@ -1,0 +1,133 @@
+import Cryptography
+import Execution
+import Fleet
+import Foundation
+import Gateway
+import Logging
+import Operator
+import PostgreSQL
+import Providers
+import Redis
+import ServiceLifecycle
+import Worker
+
+/// The rooms of one process, wired together.
+struct Wiring: Sendable {
+    let settings: Settings
+    let fleet: Fleet
+    let name: String  // of this process, among all that share the servers
+
+    /// Lends the domain over the servers at these URLs, and closes its connections afterwards.
+    static func withFleet<Result: Sendable>(
+        _ settings: Settings, database databaseURL: String, redis redisURL: String, mayMakeKey: Bool,
+        _ body: (Wiring) async throws -> Result
+    ) async throws -> Result {
+        let key = try MasterKey.load(
+            text: settings.masterKey, file: settings.masterKeyFile, mayCreate: mayMakeKey)
+        let redis = try RedisClient(url: redisURL, logger: Logger(label: "martlet.redis"))
+        let database = PostgresPool(url: databaseURL, size: 16, logger: Logger(label: "martlet.postgresql"))
+        let fleet = Fleet(
+            database: database, redis: redis, secrets: try SecretBox(key: key), logger: Logger(label: "martlet.fleet"))
+        let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
+        let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
+        do {
+            let result = try await body(wiring)
+            await close(database, redis)
+            return result
+        } catch {
+            await close(database, redis)
+            throw error
+        }
+    }
+
+    private static func close(_ database: PostgresPool, _ redis: RedisClient) async {
+        await Task {  // also for a caller that is cancelled
+            await redis.close()
+            await database.close()
+        }.value
+    }
+
+    /// What every process that answers calls needs, in order of start.
+    func gatewayServices(
+        drain: Duration, onRunning: @escaping @Sendable (_ url: String) async -> Void
+    ) throws -> [any Service] {
+        var executions = ExecutionConfiguration(gatewayID: name, provider: settings.provider)
+        executions.startTimeout = settings.startTimeout
+        let execution = ExecutionService(
+            fleet: fleet, runtimes: try RuntimeCatalog(directory: settings.runtimes), configuration: executions,
+            logger: Logger(label: "martlet.execution"))
+        var configuration = GatewayConfiguration(host: settings.host, port: settings.port)
+        configuration.provider = settings.provider
+        configuration.drainTimeout = drain
+        let gateway = GatewayService(
+            execution: execution, fleet: fleet, configuration: configuration, logger: Logger(label: "martlet.gateway")
+        ) { port in
+            await onRunning(url(port: port))
+        }
+        return [Background { try await execution.run() }, gateway]
+    }
+
+    func worker() throws -> any Service {
+        let worker = WorkerService(
+            fleet: fleet, provider: try VMProviders.make(settings, logger: Logger(label: "martlet.provider")),
+            configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
+        return Work { try await worker.run() }
+    }
+
+    func pendingMigrations() async throws -> [String] {
+        try await Migrator(pool: fleet.database, migrations: Fleet.migrations).pending().map(\.name)
+    }
+
+    /// Revocations of tokens reach this process through it.
+    var authenticator: any Service {
+        Background { [fleet] in try await fleet.authenticator.run() }
+    }
+
+    /// A listener on all addresses is called at this machine's own.
+    private func url(port: Int) -> String {
+        switch settings.host {
+        case "0.0.0.0", "::": "http://127.0.0.1:\(port)"
+        case let host where host.contains(":"): "http://[\(host)]:\(port)"
+        default: "http://\(settings.host):\(port)"
+        }
+    }
+
+    /// A group that ends as a whole when one of its services fails, and gracefully in reverse order.
+    static func group(_ services: [any Service], logger: Logger) -> ServiceGroup {
+        ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map {
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .cancelGroup)
+                }, logger: logger))
+    }
+}
+
+/// The providers there are.
+enum VMProviders {
+    static func make(_ settings: Settings, logger: Logger) throws -> any VMProvider {
+        switch settings.provider {
+        case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
+        default: throw unknown(settings.provider)
+        }
+    }
+
+    /// Why the provider cannot work on this machine; empty if it can.
+    static func diagnose(_ settings: Settings) async -> [String] {
+        switch settings.provider {
+        case ProviderKind.local.rawValue: await LocalProvider.diagnose(configuration: local(settings))
+        default: [unknown(settings.provider).message]
+        }
+    }
+
+    private static func local(_ settings: Settings) -> LocalProvider.Configuration {
+        LocalProvider.Configuration(
+            stateDirectory: settings.dataDirectory.localProviderPath, runner: settings.runner,
+            runtimes: settings.runtimes)
+    }
+
+    private static func unknown(_ name: String) -> OperatorError {
+        OperatorError(
+            .invalidSetting, "This version has no provider '\(name)'.", hint: "Use 'local', or leave it out.")
+    }
+}
