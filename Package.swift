@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "JobQueue", dependencies: ["EventLoop", "Redis", lifecycle, logging], swiftSettings: settings),
         .target(
-            name: "PostgreSQL", dependencies: ["CLibPQ", "CLinux", "EventLoop", logging], swiftSettings: settings),
+            name: "PostgreSQL", dependencies: ["CLibPQ", "EventLoop", logging], swiftSettings: settings),
 
         .target(
             name: "Fleet", dependencies: ["Cryptography", "EventLoop", "JobQueue", "PostgreSQL", "Redis", logging],

@@ -1,5 +1,4 @@
 import CLibPQ
-import CLinux
 import Dispatch
 import EventLoop
 import Foundation
