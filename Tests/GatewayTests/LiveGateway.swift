@@ -7,6 +7,7 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Gateway
@@ -177,6 +178,18 @@ final class RawClient {
     func expectEnd(sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let rest = try await readToEnd()
         #expect(rest == "", sourceLocation: sourceLocation)
+    }
+
+    /// The server closes the rest, too, although this client does not: what is sent is answered by a reset.
+    func expectReset() async throws {
+        try await eventually(within: .seconds(5), describing: "the server gives up the connection") {
+            do {
+                try await send("x")
+                return !channel.isActive
+            } catch {
+                return true
+            }
+        }
     }
 
     /// One whole answer with a length: its head and its body.

@@ -127,12 +127,20 @@ import Testing
             $0.headerTimeout = .milliseconds(100)
             $0.idleTimeout = .milliseconds(300)
             $0.bodyTimeout = .milliseconds(100)
+            $0.lingerTimeout = .milliseconds(100)
         } _: { port, _ in
             try await RawClient.connected(to: port) { client in  // a head that trickles
                 try await client.send("GET /healthz HTTP/1.1\r\nHo")
                 let (head, _) = try await client.response()
                 #expect(head.hasPrefix("HTTP/1.1 408"), "\(head)")
                 try await client.expectEnd()
+                try await client.expectReset()
+            }
+            try await RawClient.connected(to: port) { client in  // no head at all
+                try await client.send("\u{16}\u{3}\u{1} garbage\r\n\r\n")
+                #expect(try await client.response().head.hasPrefix("HTTP/1.1 400"))
+                try await client.expectEnd()
+                try await client.expectReset()
             }
             try await RawClient.connected(to: port) { client in  // a body that does not come
                 try await client.request("POST", "/v1/execute", ["Content-Length: 10"])

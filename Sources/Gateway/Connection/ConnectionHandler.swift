@@ -25,6 +25,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
         let isLast: Bool
     }
 
+    private enum Phase {
+        case betweenRequests
+        case inHead  // its first bytes have come
+        case inRequest
+        case lingering  // the last answer is out or under way; what comes is dropped
+    }
+
     private let idleTimeout: TimeAmount
     private let headerTimeout: TimeAmount
     private let lingerTimeout: TimeAmount
@@ -32,11 +39,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private let closed: Latch
 
     private var pending = CircularBuffer<Pending>()
-    private var isReadingRequest = false
+    private var phase = Phase.betweenRequests
     private var sawPart = false  // in the read under way
-    private var isReadingHead = false
     private var closesAfterResponse = false
-    private var isLingering = false
     private var deadline: NIODeadline?
     private var timer: Scheduled<Void>?
 
@@ -86,7 +91,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if case .inputClosed? = event as? ChannelEvent {
             clientLeft.open()
             closesAfterResponse = true
-            if isLingering || pending.isEmpty { context.close(promise: nil) }
+            if phase == .lingering || pending.isEmpty { context.close(promise: nil) }
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -94,26 +99,25 @@ final class ConnectionHandler: ChannelDuplexHandler {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if isLingering { return }
+        if phase == .lingering { return }
         sawPart = true
         switch unwrapInboundIn(data) {
         case .head(let head):
-            isReadingRequest = true
-            isReadingHead = false
+            phase = .inRequest
             deadline = nil
             let isOld = head.version.major < 1 || (head.version.major == 1 && head.version.minor == 0)
             let ends = isOld || !head.isKeepAlive || head.method == .CONNECT || head.headers.contains(name: "upgrade")
             pending.append(Pending(isHTTP10: isOld, isLast: ends))
         case .body: break
-        case .end: isReadingRequest = false
+        case .end: phase = .betweenRequests
         }
         context.fireChannelRead(data)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         // Bytes came and made no part: they are the beginning of a head.
-        if !sawPart, !isReadingRequest, !isReadingHead, !isLingering, pending.isEmpty {
-            isReadingHead = true
+        if !sawPart, phase == .betweenRequests, pending.isEmpty {
+            phase = .inHead
             setDeadline(in: headerTimeout, context)
         }
         sawPart = false
@@ -144,7 +148,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func linger(after end: NIOAny, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext) {
-        isLingering = true
+        phase = .lingering
         let flushed = promise ?? context.eventLoop.makePromise()
         flushed.futureResult.assumeIsolated().whenComplete { [self] _ in
             // Not before: with the client's side closed already, closing ours drops what is still unsent.
@@ -177,10 +181,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
         guard let deadline else { return }  // a request is under way
         guard NIODeadline.now() >= deadline else { return schedule(context) }
         self.deadline = nil
-        if isReadingHead {
-            isLingering = true  // what else arrives of that head is of no use
+        switch phase {
+        case .inHead:
+            phase = .lingering  // what else arrives of that head is of no use
             context.fireErrorCaught(HeaderTimeout())
-        } else {
+        case .betweenRequests, .inRequest, .lingering:
             context.close(promise: nil)
         }
     }
