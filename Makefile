@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 RELEASE := -c release --product martlet --static-swift-stdlib
 SHELL_SCRIPTS := .ci/run .ci/packages
+PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
+	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
 .PHONY: up build runner test check format bench install deps toolchain clean help
@@ -17,7 +19,12 @@ help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
 
 up: build  ## build and start everything on this machine
-	@exec .build/release/martlet up $(ARGS)
+	@if [ "$$(id -u)" -eq 0 ] || [ "$${VM_PROVIDER:-local}" != local ]; then \
+		exec .build/release/martlet up $(ARGS); \
+	else \
+		echo "VMs of the provider 'local' need root:"; \
+		exec sudo --preserve-env=$(PRESERVED) .build/release/martlet up $(ARGS); \
+	fi
 
 build: deps toolchain runner  ## the release binary and the runner
 	@swift build $(RELEASE)

@@ -19,12 +19,30 @@ package struct Credentials: Codable, Sendable, Equatable {
         return "\(configurationDirectory(environment))/credentials.json"
     }
 
-    /// `$XDG_CONFIG_HOME/martlet`, else `~/.config/martlet`.
+    /// `$XDG_CONFIG_HOME/martlet`, else `~/.config/martlet`; under sudo, of the user who called it.
     package static func configurationDirectory(
         _ environment: [String: String] = ProcessInfo.processInfo.environment
     ) -> String {
         if let directory = environment["XDG_CONFIG_HOME"], directory.hasPrefix("/") { return "\(directory)/martlet" }
-        return "\(environment["HOME"] ?? NSHomeDirectory())/.config/martlet"
+        let home = caller(environment)?.home ?? environment["HOME"] ?? NSHomeDirectory()
+        return "\(home)/.config/martlet"
+    }
+
+    private struct Caller {
+        let userID: uid_t
+        let groupID: gid_t
+        let home: String
+    }
+
+    /// Who called sudo; nil without sudo.
+    private static func caller(
+        _ environment: [String: String] = ProcessInfo.processInfo.environment
+    ) -> Caller? {
+        guard geteuid() == 0, let number = environment["SUDO_UID"].flatMap({ uid_t($0) }), number != 0,
+            let entry = getpwuid(number)
+        else { return nil }
+        return Caller(
+            userID: number, groupID: entry.pointee.pw_gid, home: String(cString: entry.pointee.pw_dir))
     }
 
     package static func authorizationPath(beside path: String) -> String {
@@ -46,19 +64,32 @@ package struct Credentials: Codable, Sendable, Equatable {
     package func save(to path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let directory = (path as NSString).deletingLastPathComponent
-        try FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        try Self.replace(path, with: encoder.encode(self) + Data("\n".utf8))
-        try Self.replace(Self.authorizationPath(beside: path), with: Data("Authorization: Bearer \(token)\n".utf8))
+        // What lies in a caller's own configuration is theirs, also when sudo made us root.
+        let owner = Self.caller().flatMap { path.hasPrefix("\($0.home)/") ? $0 : nil }
+        try Self.makeDirectory((path as NSString).deletingLastPathComponent, owner: owner)
+        let files = [
+            (path, try encoder.encode(self) + Data("\n".utf8)),
+            (Self.authorizationPath(beside: path), Data("Authorization: Bearer \(token)\n".utf8)),
+        ]
+        for (file, data) in files { try Self.replace(file, with: data, owner: owner) }
+    }
+
+    private static func makeDirectory(_ path: String, owner: Caller?) throws {
+        if FileManager.default.fileExists(atPath: path) { return }
+        try makeDirectory((path as NSString).deletingLastPathComponent, owner: owner)
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+        }
+        if let owner { lchown(path, owner.userID, owner.groupID) }
     }
 
     /// Writes a file of mode 0600 beside the old one and renames it over: no reader sees half of it.
-    private static func replace(_ path: String, with data: Data) throws {
+    private static func replace(_ path: String, with data: Data, owner: Caller?) throws {
         let new = "\(path).\(ProcessInfo.processInfo.processIdentifier)"
         let descriptor = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        if let owner { fchown(descriptor, owner.userID, owner.groupID) }
         try file.write(contentsOf: data)
         try file.close()
         guard rename(new, path) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }

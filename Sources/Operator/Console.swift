@@ -115,11 +115,18 @@ package final class Console: Sendable {
     private func redraw() {
         guard mode == .live else { return }
         screen.withLock { screen in
-            let line = screen.step?.line
+            let line = screen.step.map { String($0.line.prefix(Self.columns - 1)) }
             guard screen.drawn != nil || line != nil else { return }
             screen.drawn = line
             Self.writeAll("\r\u{1B}[K" + (line ?? ""), to: 1)
         }
+    }
+
+    /// How many characters a line of the terminal holds: a longer one would wrap and could not be taken back.
+    private static var columns: Int {
+        var size = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 80 }
+        return Int(size.ws_col)
     }
 
     private func write(_ text: String, to descriptor: Int32) {

@@ -89,9 +89,9 @@ extension Doctor {
                 findings += await examine(environment, provider, fleet)
             }
             let known = Set(own.compactMap(\.providerInstanceID))
-            let expected = own.filter(\.state.isTransitional).map(\.id.description)
+            let expected = own.filter { $0.state.isTransitional || $0.providerInstanceID == nil }.map(\.id.description)
             for instance in try await provider.list() where !known.contains(instance.id.rawValue) {
-                if expected.contains(where: instance.name.contains) { continue }  // just being made
+                if expected.contains(where: instance.name.contains) { continue }  // being made, or half made
                 findings.append(
                     .warn(
                         "VM \(instance.name)", "exists at the provider, but no row knows it",

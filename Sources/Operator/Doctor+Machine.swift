@@ -133,7 +133,9 @@ extension Doctor {
     func checkProvider() async -> [Finding] {
         let faults = await diagnoseProvider()
         guard faults.isEmpty else {
-            return faults.map { .fail("provider", $0, hint: "The provider '\(settings.provider)' needs it.") }
+            return faults.map {
+                .fail("provider", $0, hint: "Until then VMs of '\(settings.provider)' cannot be made here.")
+            }
         }
         return await check("provider", hint: "See the message above.", within: .seconds(30)) {
             let count = try await provider().list().count

@@ -7,6 +7,7 @@ package struct OperatorError: Error, CustomStringConvertible {
         case directoryUnusable = "directory_unusable"
         case programMissing = "program_missing"
         case serverFailed = "server_failed"
+        case providerUnusable = "provider_unusable"
         case keyUnusable = "key_unusable"
     }
 

@@ -58,6 +58,16 @@ struct UpCommand: AsyncParsableCommand {
     private func up(_ settings: Settings, _ console: Console, _ shutdown: Shutdown) async throws {
         let installation = try await Installation(claiming: settings.dataDirectory)
         try PortCheck.check(host: settings.host, port: settings.port)
+        if worker {
+            console.begin("Machine")
+            let faults = await VMProviders.diagnose(settings)
+            guard faults.isEmpty else {
+                throw OperatorError(
+                    .providerUnusable, "VMs of provider '\(settings.provider)' cannot run here: " + faults[0],
+                    hint: faults.dropFirst().joined(separator: "\n  "))
+            }
+            console.finish(.done, "can run VMs")
+        }
         try await withServers(settings, console) { database, redis in
             var state = RunningInstallation(
                 pid: ProcessInfo.processInfo.processIdentifier, url: nil, databaseURL: database, redisURL: redis,
