@@ -76,6 +76,9 @@ struct TestBed: Sendable {
                 traces.append("process \(process): \(Files.text(of: "/proc/\(process)/comm") ?? "")")
             }
         }
+        traces += Files.names(in: "/proc/self/fd")
+            .compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)") }
+            .filter { $0.hasPrefix(directory) }
         return traces
     }
 

@@ -31,6 +31,10 @@ import Testing
             #expect(try await provider.status(made.id) == .stopped)
             #expect(try await provider.endpoint(made.id) == nil)
             #expect(bed.loopDevices.isEmpty)
+            let isGreeted = try await withDeadline(.seconds(5), "refusal") {
+                try await BannerProbe().isGreeted(port: endpoint.port)
+            }
+            #expect(!isGreeted)
 
             try await provider.destroy(made.id)
             try await provider.destroy(made.id)
@@ -283,6 +287,7 @@ import Testing
             let mute = await #expect(throws: ProviderError.self) { try await broken.start(vm.id) }
             #expect(mute?.code == .startTimeout && mute?.isRetryable == true)
             #expect(try await broken.status(vm.id) == .stopped)
+            configuration.startTimeout = .seconds(20)
             configuration.runner = "/usr/bin/false"
             let failing = LocalProvider(configuration: configuration, logger: .init(label: "martlet.test"))
             let error = await #expect(throws: ProviderError.self) { try await failing.start(vm.id) }
@@ -315,5 +320,17 @@ import Testing
             #expect(try await bed.provider.status(VMInstance.ID(rawValue: "mlt-none")) == .missing)
             try await bed.provider.destroy(VMInstance.ID(rawValue: "mlt-none"))
         }
+    }
+
+    @Test func whatIsMissingOnThisMachineIsSaid() async throws {
+        var configuration = LocalHost.configuration("/tmp")
+        #expect(await LocalProvider.diagnose(configuration: configuration).isEmpty)
+        configuration.crun = "crun-not-here"
+        configuration.runner = "/nowhere/runner"
+        configuration.sshd = "/opt/sshd"
+        let problems = await LocalProvider.diagnose(configuration: configuration)
+        #expect(problems.contains { $0.contains("Debian package crun") })
+        #expect(problems.contains { $0.contains("make runner") })
+        #expect(problems.contains { $0.contains("below /usr") })
     }
 }

@@ -25,7 +25,9 @@ enum ControlGroupHierarchy: Sendable {
         if ["memory", "cpu", "pids"].allSatisfy({ mounts[$0] != nil }) {
             return .separate(mounts: mounts, unified: unified)
         }
-        guard let unified, let available = Files.text(of: unified + "/cgroup.controllers")?.split(separator: " ") else {
+        guard let unified,
+            let available = Files.text(of: unified + "/cgroup.controllers")?.split(whereSeparator: \.isWhitespace)
+        else {
             return nil
         }
         let isComplete = ["memory", "cpu", "pids"].allSatisfy { available.contains(Substring($0)) }

@@ -65,12 +65,12 @@ struct LocalMachine: Sendable {
         if let process = initProcess {
             if gracefully {
                 kill(process, SIGTERM)
-                try await poll(for: .seconds(4)) { !group.holds(process) }
+                try await poll(for: .seconds(3)) { !group.holds(process) }
             }
             if group.holds(process) { kill(process, SIGKILL) }
         }
         // With its init the kernel kills all of a pid namespace. A launcher cut short is not in one yet.
-        let isEmpty = try await poll(for: .seconds(4)) {
+        let isEmpty = try await poll(for: .seconds(3)) {
             if group.members().isEmpty { return true }
             killMembers()
             return false
@@ -81,7 +81,7 @@ struct LocalMachine: Sendable {
                 hint: "Look for it in the control group \(group.path).", isRetryable: true)
         }
         // The kernel may still be letting go of the last one.
-        try await poll(for: .seconds(2)) { (try? group.remove()) != nil }
+        try await poll(for: .seconds(1)) { (try? group.remove()) != nil }
         try group.remove()
         unlink(directory.processIdentifier)
         try await forgetContainer()
@@ -99,7 +99,7 @@ struct LocalMachine: Sendable {
             configuration.crun,
             ["--root=\(directory.runtimeState)", "--cgroup-manager=disabled", "delete", "--force", name])
         command.environment = Launcher.environment
-        _ = try await ChildProcess.run(command, deadline: .seconds(5), limit: 4096)
+        _ = try await ChildProcess.run(command, deadline: .seconds(3), limit: 4096)
         // One that was cut off while it made its note left one that it cannot read itself.
         if Files.isDirectory("\(directory.runtimeState)/\(name)") {
             try FileManager.default.removeItem(atPath: "\(directory.runtimeState)/\(name)")
