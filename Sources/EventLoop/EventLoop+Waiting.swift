@@ -9,7 +9,10 @@ extension EventLoop {
         assertIsolated()
         defer { unwatch(descriptor) }
         return try await suspended { waiter in
-            watch(descriptor, for: interest) { waiter.resume(with: .success($0)) }
+            watch(descriptor, for: interest) { [self] readiness in
+                setInterest(of: descriptor, to: [])  // once: the waiting task takes some turns of the loop to come back
+                waiter.resume(with: .success(readiness))
+            }
         }
     }
 
