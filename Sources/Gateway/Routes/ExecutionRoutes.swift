@@ -85,13 +85,16 @@ struct ExecutionRoutes: Sendable {
     private func stdin(_ exchange: Exchange, _ caller: Caller, _ id: ExecutionID) async throws {
         let ends = exchange.target.isSet("end")
         try await exchange.whileClientSends { [operations, configuration] in
+            var isEmpty = true
             while var buffer = try await exchange.bodyBytes(within: configuration.inputTimeout) {
                 // Each call returns when the bytes are on their way into the VM: the client is read no faster.
                 while let chunk = buffer.readBytes(length: min(buffer.readableBytes, Self.stdinChunk)), !chunk.isEmpty {
                     try await operations.writeStdin(id, chunk, false, caller)
+                    isEmpty = false
                 }
             }
-            if ends { try await operations.writeStdin(id, [], true, caller) }
+            // Also for nothing at all: an execution that is not there is not found.
+            if ends || isEmpty { try await operations.writeStdin(id, [], ends, caller) }
         }
         try await exchange.respond(.noContent)
     }
