@@ -133,6 +133,9 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["EventLoop", "HTTPTransport", "TestSupport", "martlet"],
+            swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),

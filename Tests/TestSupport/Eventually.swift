@@ -4,6 +4,12 @@ package struct NeverHappened: Error, CustomStringConvertible {
     package let limit: Duration
     package let lastSeen: String
 
+    package init(awaited: String, limit: Duration, lastSeen: String) {
+        self.awaited = awaited
+        self.limit = limit
+        self.lastSeen = lastSeen
+    }
+
     package var description: String { "not within \(limit): \(awaited); last seen: \(lastSeen)" }
 }
 

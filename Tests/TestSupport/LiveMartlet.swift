@@ -80,11 +80,9 @@ package final class LiveMartlet: Sendable {
 
     /// Lends a further gateway that uses the servers of this one.
     package func withGateway<Result>(
-        _ arguments: [String] = [], _ body: (_ url: String) async throws -> Result
+        _ arguments: [String] = [], _ body: (MartletProcess) async throws -> Result
     ) async throws -> Result {
-        try await withProcess("gateway", ["--host", "127.0.0.1", "--port", "0"] + arguments) { process in
-            try await body(try process.url)
-        }
+        try await withProcess("gateway", ["--host", "127.0.0.1", "--port", "0"] + arguments, body)
     }
 
     /// Lends a further worker that uses the servers of this one. (`withMartlet(["--no-worker"])` starts without any.)
