@@ -102,8 +102,13 @@ struct HomeImage: Sendable {
     }
 }
 
+/// Without symbolic links, also where the last parts of the path do not exist yet.
 func realPath(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return path }
-    defer { free(resolved) }
-    return String(cString: resolved)
+    if let resolved = realpath(path, nil) {
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+    let parent = (path as NSString).deletingLastPathComponent
+    guard !parent.isEmpty, parent != path else { return path }
+    return (realPath(parent) as NSString).appendingPathComponent((path as NSString).lastPathComponent)
 }
