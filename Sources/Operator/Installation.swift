@@ -4,16 +4,13 @@ package import Foundation
 /// that want to use its servers.
 package struct RunningInstallation: Codable, Sendable {
     package var pid: Int32
-    package var url: String?  // nil until it is ready
-    package var databaseURL: String
-    package var redisURL: String
     package var startedAt: Date
+    package var databaseURL: String?  // nil until its servers run
+    package var redisURL: String?
+    package var url: String?  // nil until it is ready
 
-    package init(pid: Int32, url: String?, databaseURL: String, redisURL: String, startedAt: Date) {
+    package init(pid: Int32 = ProcessInfo.processInfo.processIdentifier, startedAt: Date = .now) {
         self.pid = pid
-        self.url = url
-        self.databaseURL = databaseURL
-        self.redisURL = redisURL
         self.startedAt = startedAt
     }
 }
@@ -39,6 +36,7 @@ package struct Installation: Sendable {
         }
         self.directory = directory
         self.lock = lock
+        try announce(RunningInstallation())
     }
 
     /// Writes down what others may know.

@@ -69,9 +69,9 @@ struct UpCommand: AsyncParsableCommand {
             console.finish(.done, "can run VMs")
         }
         try await withServers(settings, console) { database, redis in
-            var state = RunningInstallation(
-                pid: ProcessInfo.processInfo.processIdentifier, url: nil, databaseURL: database, redisURL: redis,
-                startedAt: .now)
+            var state = RunningInstallation()
+            state.databaseURL = database
+            state.redisURL = redis
             try installation.announce(state)
             try await Wiring.withFleet(settings, database: database, redis: redis, mayMakeKey: true) { wiring in
                 console.begin("Database")
@@ -81,24 +81,22 @@ struct UpCommand: AsyncParsableCommand {
                 console.begin("Gateway")
                 let (ready, announceReady) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingNewest(1))
                 var services = [wiring.authenticator]
-                if worker { services.append(try wiring.worker()) }
                 if worker {
-                    services.append(AtShutdown { await rest(wiring, console) })
+                    services += [try wiring.worker(), AtShutdown { await rest(wiring, console) }]
                 }
                 services += try wiring.gatewayServices(drain: .seconds(5)) { url in
                     announceReady.yield(url)
                     announceReady.finish()
                 }
-                let first = state
+                let serving = state
                 services.append(
                     Background {
                         for await url in ready {
-                            var state = first
+                            var state = serving
                             state.url = url
                             try await greet(state, account, installation, wiring, console)
                         }
                     })
-                state.url = nil
                 try await shutdown.serve(Wiring.group(services, logger: Logger(label: "martlet.services")))
             }
             console.begin("Servers")
