@@ -131,8 +131,12 @@ bool cgroup_limits(const struct cgroup_roots *roots, const char *controller)
 
 /* ---- One run ---------------------------------------------------------------------------------- */
 
-/* Makes the group below one root and keeps its cgroup.procs open. */
-static bool join(struct cgroup *group, const char *root)
+/* Makes the group below one root and keeps the file open by which the program joins it.
+ *
+ * In version 1 that is `tasks`: a thread that moves itself by it spares the kernel a lock over all processes, worth
+ * up to 24 ms (cgroup_procs_write_start in its kernel/cgroup/cgroup.c). The process that joins has one thread.
+ * Version 2 has no such file. */
+static bool join(struct cgroup *group, const char *root, const char *members)
 {
     char path[PATH_MAX];
     format_into(path, sizeof path, "%s/%s", root, group->name);
@@ -140,7 +144,7 @@ static bool join(struct cgroup *group, const char *root)
         warn("mkdir %s: %s", path, strerror(errno));
         return false;
     }
-    format_into(path, sizeof path, "%s/%s/cgroup.procs", root, group->name);
+    format_into(path, sizeof path, "%s/%s/%s", root, group->name, members);
     int procs = open(path, O_WRONLY | O_CLOEXEC);
     if (procs < 0) {
         warn("open %s: %s", path, strerror(errno));
@@ -174,7 +178,7 @@ void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const
     *group = (struct cgroup){.roots = roots, .oom_event = -1};
     format_into(group->name, sizeof group->name, PREFIX "%d", (int)getpid());
     int64_t bytes = limits->memory_mb << 20;
-    if (roots->unified && join(group, roots->unified)) {
+    if (roots->unified && join(group, roots->unified, "cgroup.procs")) {
         group->memory = group_write_number(roots->unified, group->name, "memory.max", bytes);
         group->pids = group_write_number(roots->unified, group->name, "pids.max", limits->processes);
         group->cpu = true;
@@ -184,15 +188,15 @@ void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const
         }
         return;
     }
-    if (roots->memory && join(group, roots->memory)) {
+    if (roots->memory && join(group, roots->memory, "tasks")) {
         group->memory = group_write_number(roots->memory, group->name, "memory.limit_in_bytes", bytes);
         group_write_number(roots->memory, group->name, "memory.memsw.limit_in_bytes", bytes);
         if (group->memory)
             group->oom_event = watch_for_oom(roots->memory, group->name);
     }
-    if (roots->pids && join(group, roots->pids))
+    if (roots->pids && join(group, roots->pids, "tasks"))
         group->pids = group_write_number(roots->pids, group->name, "pids.max", limits->processes);
-    group->cpu = roots->cpuacct && join(group, roots->cpuacct);
+    group->cpu = roots->cpuacct && join(group, roots->cpuacct, "tasks");
 }
 
 void cgroup_enter(const struct cgroup *group)

@@ -190,7 +190,7 @@ struct cgroup {
     const struct cgroup_roots *roots;
     char name[32];
     bool memory, pids, cpu; /* which of them the kernel enforces or counts for this run */
-    int procs[3];           /* descriptors of cgroup.procs that the program writes itself into */
+    int procs[3];           /* where the program writes itself into its groups */
     size_t procs_count;
     int oom_event; /* readable once this group or one above it ran out of memory; -1 where the kernel kills the whole
                       group itself */
