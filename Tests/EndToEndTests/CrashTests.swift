@@ -47,6 +47,28 @@ import Testing
         }  // and leaves no process and no mount: withMartlet looks
     }
 
+    /// Something else at the VM's address, or a VM that was tampered with: nothing is sent to it.
+    @Test func aChangedHostKeyIsRefused() async throws {
+        try await LiveMartlet.withMartlet { martlet in
+            _ = try await martlet.execute(try body("bash", "echo 1"))
+            let id = try #require(try await WakingTests.vm(martlet)["id"] as? String)
+            try await WakingTests.stop(martlet)
+            let files = try FileManager.default.subpathsOfDirectory(atPath: martlet.dataDirectory)
+            let key = try #require(files.first { $0.contains(id) && $0.hasSuffix("ssh/host_ed25519") })
+            let other = "\(martlet.directory)/other"
+            let generate = ChildProcess.Command("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", other])
+            #expect(try await ChildProcess.run(generate, deadline: .seconds(10)).ending.isSuccess)
+            let handle = try FileHandle(forWritingTo: URL(filePath: "\(martlet.dataDirectory)/\(key)"))
+            try handle.truncate(atOffset: 0)  // the same file, so that its owner stays
+            try handle.write(contentsOf: Data(contentsOf: URL(filePath: other)))
+            try handle.close()
+            let events = try await martlet.execute(try body("bash", "echo 2"))
+            #expect(events.error?.code == "host_key_mismatch")
+            #expect(events.error?.message?.contains("host key") == true)
+            #expect(!events.contains { $0.event == "started" })
+        }
+    }
+
     @Test func aSecondUpSaysThatOneIsRunning() async throws {
         try await LiveMartlet.withMartlet { martlet in
             let second = try await martlet.run(["up", "--port", "0", "--data-dir", martlet.dataDirectory])
