@@ -7,7 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
-RELEASE := -c release --product martlet --static-swift-stdlib
+# lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
+RELEASE := -c release --product martlet --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
 SHELL_SCRIPTS := .ci/run .ci/packages
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
@@ -30,11 +31,11 @@ build: deps toolchain runner  ## the release binary and the runner
 	@swift build $(RELEASE)
 
 runner: deps  ## the program inside each VM
-	@$(MAKE) -C sandbox
+	@$(MAKE) -s -C sandbox
 
 test: toolchain  ## everything, with the packages of all languages
 	@.ci/packages --runtimes
-	@$(MAKE) -C sandbox
+	@$(MAKE) -s -C sandbox
 	@$(MAKE) -C sandbox test
 	@swift test $(if $(FILTER),--filter '$(FILTER)')
 

@@ -152,7 +152,7 @@ struct UpCommand: AsyncParsableCommand {
               token  \(credentials)
 
             Try:
-              curl -N -H @\(shellQuoted(authorization)) \(url)/v1/execute \\
+              curl -sN -H @\(shellQuoted(authorization)) \(url)/v1/execute \\
                 -d '{"language": "python", "code": "print(6 * 7)"}'
 
             """)
