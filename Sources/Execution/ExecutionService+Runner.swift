@@ -26,6 +26,7 @@ extension ExecutionService {
                 let runner = try await RunnerConnection.open(
                     request, port: session.connection.runnerPort, on: session.ssh)
                 defer { runner.abandon() }
+                await run.input.begin()
                 return try await self.exchange(run, with: runner)
             }
         } catch let error as VMUnreachable where run.hasStarted {

@@ -4,7 +4,7 @@ import Fleet
 /// What is still to be said to a run: stdin as far as the runner has given credit for it, its end, signals.
 ///
 /// Credit keeps the channel to the runner from ever being full of stdin that the program does not read, so a signal
-/// always gets through at once. Holds no bytes of its own beyond what callers wait in ``write(_:)`` with.
+/// always gets through at once. Holds no bytes but those that callers wait in ``write(_:)`` with.
 actor RunInput {
     enum Command: Sendable {
         case stdin([UInt8])
@@ -29,15 +29,28 @@ actor RunInput {
 
     private enum End { case open, asked, sent }
 
+    /// A conversation with a runner begins, which has given no credit yet and knows of no end of stdin: the first, or
+    /// another after one that was lost before the program started.
+    func begin() {
+        credit = 0
+        if end == .sent { end = .asked }
+    }
+
     /// Returns when the runner has room for all the bytes. Throws `execution_not_running` if stdin was ended or the
-    /// run is over, `CancellationError`.
+    /// run is over, `CancellationError`; what was not taken by then is not sent any more.
     func write(_ bytes: [UInt8]) async throws {
         guard !isOver, end == .open else { throw Self.closed }
         guard !bytes.isEmpty else { return }
         let chunk = Chunk(bytes: bytes[...], taken: Waiter())
         chunks.append(chunk)
         wakeSender()
-        try await chunk.taken.value()
+        do {
+            try await chunk.taken.value()
+        } catch {
+            chunks.removeAll { $0.taken === chunk.taken }
+            wakeSender()  // the end may be next
+            throw error
+        }
     }
 
     /// Closes the program's stdin after what was written. Later writes are refused; a second call does nothing.

@@ -102,6 +102,33 @@ import Testing
         await #expect(throws: ServiceError.self) { try await input.write([1]) }
     }
 
+    @Test func aRunThatIsTriedAgainGetsItsInputOnce() async throws {
+        let input = RunInput()
+        await input.begin()
+        let lost = Task { try await input.write(Array("hello".utf8)) }
+        lost.cancel()  // as is who feeds a run whose VM went away before it gave any credit
+        await #expect(throws: CancellationError.self) { try await lost.value }
+        await input.begin()
+        await input.addCredit(100)
+        let writer = Task {
+            try await input.write(Array("hello".utf8))
+            await input.close()
+        }
+        guard case .stdin(let bytes)? = try await input.next() else { throw Unexpected(what: "no stdin") }
+        #expect(bytes == Array("hello".utf8))
+        guard case .stdinEnd? = try await input.next() else { throw Unexpected(what: "not the end") }
+        try await writer.value
+    }
+
+    @Test func aRunThatIsTriedAgainIsToldOfTheEndAgain() async throws {
+        let input = RunInput()
+        for _ in 0..<2 {
+            await input.begin()
+            await input.close()
+            guard case .stdinEnd? = try await input.next() else { throw Unexpected(what: "no end") }
+        }
+    }
+
     @Test func theEndOfTheRunReleasesWriterAndSender() async throws {
         let input = RunInput()
         let writer = Task { try await input.write([1]) }
