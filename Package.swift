@@ -119,7 +119,12 @@ let package = Package(
             name: "PostgreSQLTests", dependencies: ["EventLoop", "PostgreSQL", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(
-            name: "ExecutionTests", dependencies: ["Execution", "Fleet", "TestSupport"], swiftSettings: settings),
+            name: "ExecutionTests",
+            dependencies: [
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "TestSupport",
+                logging,
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "FleetTests",
             dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Redis", "TestSupport", logging],

@@ -9,8 +9,8 @@ import Synchronization
 ///
 /// Every gateway listens on one Redis channel, `martlet:gateway:{id}`, so an execution costs no subscription of its
 /// own. A request is answered once it was carried out, which is the back-pressure for stdin. Bounds: a caller has one
-/// request under way, waits ``answerTimeout`` for the answer, and the receiving end carries out ``concurrency``
-/// requests at a time; those over it are refused.
+/// request under way and waits ``answerTimeout`` for the answer; the receiving end holds stdin no longer than that, and
+/// of ``concurrency`` requests at a time: those over it are refused. A cancellation waits for nothing and is not counted.
 final class GatewayLink: Sendable {
     struct Request: Codable, Sendable {
         enum Operation: String, Codable, Sendable { case stdin, end, cancel }
@@ -32,17 +32,18 @@ final class GatewayLink: Sendable {
         var failure: Failure?  // with an answer that is a refusal
     }
 
-    private static let answerTimeout = Duration.seconds(30)
-    private static let concurrency = 256
+    static let concurrency = 256
 
+    private let answerTimeout: Duration
     private let redis: RedisClient
-    private let gatewayID: String
+    let gatewayID: String
     private let logger: Logger
     private let pending = Mutex<[UUID: Waiter<Void>]>([:])
-    private let underWay = Mutex(0)  // requests being carried out here
+    private let underWay = Mutex(0)  // requests with stdin, being carried out here
 
-    init(redis: RedisClient, gatewayID: String, logger: Logger) {
+    init(redis: RedisClient, gatewayID: String, answerTimeout: Duration = .seconds(30), logger: Logger) {
         self.redis = redis
+        self.answerTimeout = answerTimeout
         self.gatewayID = gatewayID
         self.logger = logger
     }
@@ -61,16 +62,21 @@ final class GatewayLink: Sendable {
                         settle(envelope)
                         continue
                     }
+                    guard request.operation == .stdin else {
+                        group.addTask { await self.answer(envelope) { try await perform(request) } }
+                        continue
+                    }
                     let isTaken = underWay.withLock { count in
                         guard count < Self.concurrency else { return false }
                         count += 1
                         return true
                     }
-                    group.addTask {
+                    group.addTask { [answerTimeout] in
                         defer { if isTaken { self.underWay.withLock { $0 -= 1 } } }
                         await self.answer(envelope) {
                             guard isTaken else { throw Self.busy }
-                            try await perform(request)
+                            // Its sender waits no longer either.
+                            try await withDeadline(answerTimeout, "room for stdin") { try await perform(request) }
                         }
                     }
                 }
@@ -91,10 +97,10 @@ final class GatewayLink: Sendable {
                 hint: "Look at what it left before you run it again.")
         }
         do {
-            try await withDeadline(Self.answerTimeout, "answer") { try await answer.value() }
+            try await withDeadline(answerTimeout, "answer") { try await answer.value() }
         } catch is DeadlineExceeded {
             throw ServiceError(
-                .requestTimeout, "The execution did not take the input within \(Self.answerTimeout).",
+                .requestTimeout, "The execution did not take the input within \(answerTimeout).",
                 hint: "The program may not be reading its stdin. Part of the input may have been taken.")
         }
     }
@@ -116,7 +122,7 @@ final class GatewayLink: Sendable {
         } catch let error as ServiceError {
             reply.failure = Envelope.Failure(code: error.code, message: error.message, hint: error.hint)
         } catch {
-            return  // cancelled: this gateway is going down, and the sender will learn of it
+            return  // too late for its sender, or this gateway is going down
         }
         guard let channel = envelope.replyTo else { return }
         do {
