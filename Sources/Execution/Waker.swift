@@ -23,7 +23,7 @@ struct Waker: Sendable {
     ) async throws -> Environment {
         if environment.state == .running { return environment }
         return try await waiting(for: environment) { wait in
-            var current = environment
+            var current = try await read(environment.id)
             var ensured: String?
             while true {
                 switch current.state {
@@ -45,25 +45,26 @@ struct Waker: Sendable {
                         ensured = job.id
                     }
                     let news = try await wait.next(current)
-                    for message in news { try await report(Self.progress(current.state), message) }
+                    for message in news.messages { try await report(Self.progress(current.state), message) }
                     current = try await read(current.id)
                 }
             }
         }
     }
 
-    /// Waits until a worker has looked whether a VM that cannot be reached is still there, and returns the
-    /// environment as it is then. Throws `vm_unreachable` if nothing changed.
+    /// Has a worker look whether a VM that cannot be reached is still there, and returns the environment as it is
+    /// then, unchanged if nothing was found wrong with it. Throws `vm_unreachable` if no worker says anything in time.
     func reconcile(
         _ environment: Environment, requestID: String, because error: any Error
     ) async throws -> Environment {
-        try await fleet.environments.requestReconcile(environment, requestID: requestID)
-        return try await waiting(for: environment) { wait in
+        try await waiting(for: environment) { wait in
+            try await fleet.environments.requestReconcile(environment, requestID: requestID)
             while true {
                 let current = try await read(environment.id)
                 if current.generation != environment.generation { return current }
                 do {
-                    _ = try await wait.next(current)
+                    // The worker's word, also when it found nothing: the fault was on the way there, or is over.
+                    if try await wait.next(current).hasSignal { return try await read(environment.id) }
                 } catch let timeout as ServiceError where timeout.code == .vmStartTimeout {
                     throw ServiceError(
                         .vmUnreachable, "VM '\(environment.slug)' does not answer over SSH.",
@@ -83,7 +84,7 @@ struct Waker: Sendable {
         let fleet: Fleet
 
         /// Returns when the state should be read again, with what the provisioning has logged since.
-        func next(_ environment: Environment) async throws -> [String] {
+        func next(_ environment: Environment) async throws -> NewsBox.News {
             guard ContinuousClock.now < deadline else { throw await timedOut(environment) }
             return try await news.next(within: pollInterval)
         }
@@ -120,7 +121,7 @@ struct Waker: Sendable {
                 do {
                     try await fleet.signals.withSubscription(to: environment.id) { signals in
                         subscribed.resume(with: .success(()))
-                        for try await _ in signals { news.add(nil) }
+                        for try await _ in signals { news.addSignal() }
                     }
                 } catch {
                     subscribed.resume(with: .failure(error))
@@ -175,28 +176,39 @@ struct Waker: Sendable {
     }
 }
 
-/// Log lines that arrived since they were last asked for, at most ``limit``; asking waits for the next arrival.
+/// What arrived since it was last asked for, of log lines at most ``limit``; asking waits for the next arrival.
 private final class NewsBox: Sendable {
-    private struct State {
+    struct News {
         var messages: [String] = []
-        var hasNews = false
+        var hasSignal = false
+    }
+    private struct State {
+        var news = News()
         var reader: Waiter<Void>?
     }
     private static let limit = 64
     private let state = Mutex(State())
 
-    func add(_ message: String?) {
+    func add(_ message: String) {
+        change { if $0.messages.count < Self.limit { $0.messages.append(message) } }
+    }
+
+    func addSignal() {
+        change { $0.hasSignal = true }
+    }
+
+    private func change(_ body: (inout News) -> Void) {
         state.withLock { state in
-            state.hasNews = true
-            if let message, state.messages.count < Self.limit { state.messages.append(message) }
+            body(&state.news)
             state.reader?.resume(with: .success(()))
             state.reader = nil
         }
     }
 
-    func next(within limit: Duration) async throws -> [String] {
+    /// Returns with nothing when nothing arrived in time.
+    func next(within limit: Duration) async throws -> News {
         let waiter: Waiter<Void>? = state.withLock { state in
-            guard !state.hasNews else { return nil }
+            guard state.news.messages.isEmpty, !state.news.hasSignal else { return nil }
             let waiter = Waiter<Void>()
             state.reader = waiter
             return waiter
@@ -207,11 +219,8 @@ private final class NewsBox: Sendable {
             } catch is DeadlineExceeded {}  // time to look without being told
         }
         return state.withLock { state in
-            defer {
-                state.messages = []
-                state.hasNews = false
-            }
-            return state.messages
+            defer { state.news = News() }
+            return state.news
         }
     }
 }

@@ -109,8 +109,11 @@ struct EnvironmentHandler: Sendable {
         }
         let found = try await Reconciler(fleet: fleet, provider: provider, worker: name, logger: logger)
             .compare(environment)
-        // Whoever waits looks again, also when nothing was found: the fault was between them and the VM.
-        if found == .asRecorded { await fleet.signals.publish(environment) }
+        // Whoever waits tries again, also when nothing was found: the fault was between them and the VM.
+        switch found {
+        case .asRecorded, .movedElsewhere: await fleet.signals.publish(environment)
+        case .notRunning, .gone: break  // told by the move
+        }
         return found.rawValue
     }
 
