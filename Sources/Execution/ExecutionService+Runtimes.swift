@@ -39,7 +39,7 @@ extension ExecutionService {
         do {
             let said: [RuntimeAvailability.Runtime] = try await withRunner(of: environment) { session in
                 struct Answer: Decodable { var runtimes: [RuntimeAvailability.Runtime] }
-                let answer: Answer = try await Self.ask("runtimes", session)
+                let answer: Answer = try await RunnerConnection.ask("runtimes", of: session)
                 return answer.runtimes
             }
             let fresh = RuntimeAvailability(
@@ -55,45 +55,6 @@ extension ExecutionService {
                 "runtimes of a VM not learned",
                 metadata: ["environment": "\(environment.id)", "error": "\(error)"])
             return known
-        }
-    }
-
-    /// Whether the runner of a running VM answers, and what it says of itself: JSON. Throws `vm_unreachable`.
-    package func ping(_ environment: Environment) async throws -> [String: String] {
-        struct Answer: Decodable {
-            var version: String
-            var uptimeMs: Double
-        }
-        do {
-            let answer: Answer = try await withRunner(of: environment) { try await Self.ask("ping", $0) }
-            return ["version": answer.version, "uptimeMs": String(Int(answer.uptimeMs))]
-        } catch let error as VMUnreachable {
-            throw error.serviceError(environment)
-        }
-    }
-
-    private static func ask<Answer: Decodable>(_ operation: String, _ session: VMSession) async throws -> Answer {
-        let connection = session.connection
-        let runner = try await RunnerConnection.open(
-            .init(secret: connection.runnerSecret, op: operation), port: connection.runnerPort, on: session.ssh)
-        defer { runner.abandon() }
-        var text: [UInt8] = []
-        try await runner.receive { message in
-            switch message {
-            case .output(.stdout, let bytes):
-                guard text.count + bytes.count <= 1 << 20 else {
-                    throw RunnerProtocolError(description: "an answer of over 1 MiB to '\(operation)'")
-                }
-                text += bytes
-            case .refused(let code, let message):
-                throw RunnerProtocolError(description: "'\(operation)' refused, \(code): \(message)")
-            case .started, .output(.stderr, _), .stdinCredit, .exit: break
-            }
-        }
-        do {
-            return try JSONDecoder().decode(Answer.self, from: Data(text))
-        } catch {
-            throw RunnerProtocolError(description: "the answer to '\(operation)' does not decode: \(error)")
         }
     }
 }

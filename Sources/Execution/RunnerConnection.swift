@@ -86,6 +86,33 @@ struct RunnerConnection: Sendable {
         throw RunnerProtocolError(description: "the runner closed the connection in the middle of a run")
     }
 
+    /// Asks the runner about itself: `ping` or `runtimes`. Throws `SSHError`, and ``RunnerProtocolError`` for a refusal
+    /// or an answer that makes no sense.
+    static func ask<Answer: Decodable>(_ operation: String, of session: VMSession) async throws -> Answer {
+        let connection = session.connection
+        let runner = try await open(
+            .init(secret: connection.runnerSecret, op: operation), port: connection.runnerPort, on: session.ssh)
+        defer { runner.abandon() }
+        var text: [UInt8] = []
+        try await runner.receive { message in
+            switch message {
+            case .output(.stdout, let bytes):
+                guard text.count + bytes.count <= 1 << 20 else {
+                    throw RunnerProtocolError(description: "an answer of over 1 MiB to '\(operation)'")
+                }
+                text += bytes
+            case .refused(let code, let message):
+                throw RunnerProtocolError(description: "'\(operation)' refused, \(code): \(message)")
+            case .started, .output(.stderr, _), .stdinCredit, .exit: break
+            }
+        }
+        do {
+            return try JSONDecoder().decode(Answer.self, from: Data(text))
+        } catch {
+            throw RunnerProtocolError(description: "the answer to '\(operation)' does not decode: \(error)")
+        }
+    }
+
     /// Closes without waiting, which has the runner kill whatever of the run is left. Idempotent.
     func abandon() { channel.abandon() }
 

@@ -19,7 +19,7 @@ package struct RunnerProbe: Sendable {
         self.logger = logger
     }
 
-    /// Throws `vm_unreachable` where no address is known or the runner refuses, `SSHError` naming what else failed.
+    /// Throws `vm_unreachable` where no address is known or the runner answers wrong, `SSHError` naming what else failed.
     package func ping(_ environment: Fleet::Environment) async throws -> Answer {
         guard let connection = try await fleet.environments.connection(of: environment.id) else {
             throw ServiceError(
@@ -30,36 +30,16 @@ package struct RunnerProbe: Sendable {
                 host: connection.host, port: connection.port, user: connection.user,
                 privateKey: connection.privateKey, hostKey: connection.hostKey), logger: logger)
         do {
-            let answer = try await ask(connection, over: session, environment)
+            let answer: Answer = try await RunnerConnection.ask(
+                "ping", of: VMSession(ssh: session, connection: connection))
             await session.close()
             return answer
         } catch {
             await Task { await session.close() }.value  // although this task may be cancelled
-            throw error
-        }
-    }
-
-    private func ask(
-        _ connection: EnvironmentConnection, over session: SSHSession, _ environment: Fleet::Environment
-    ) async throws -> Answer {
-        let runner = try await RunnerConnection.open(
-            RunnerConnection.Request(secret: connection.runnerSecret, op: "ping"), port: connection.runnerPort,
-            on: session)
-        defer { runner.abandon() }
-        var said: [UInt8] = []
-        var refusal: String?
-        try await runner.receive { message in
-            switch message {
-            case .output(_, let bytes): said += bytes
-            case .refused(let code, let message): refusal = "\(code): \(message)"
-            case .started, .stdinCredit, .exit: break
-            }
-        }
-        if let refusal {
+            guard let fault = error as? RunnerProtocolError else { throw error }
             throw ServiceError(
-                .vmUnreachable, "The runner in VM '\(environment.slug)' refuses: \(refusal).",
-                hint: "Stop and start the VM.")
+                .vmUnreachable, "The runner in VM '\(environment.slug)' does not answer as it should: \(fault).",
+                hint: "Stop and start the VM.", cause: fault)
         }
-        return try JSONDecoder().decode(Answer.self, from: Data(said))
     }
 }
