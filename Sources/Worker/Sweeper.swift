@@ -43,20 +43,22 @@ struct Sweeper: Sendable {
                 let rows = try await connection.query("SELECT pg_try_advisory_lock(\(Self.lock)) AS elected")
                 guard try rows.first?.decode("elected", as: Bool.self) == true else { return }
                 logger.info("elected to sweep", metadata: ["worker": "\(configuration.name)"])
+                let ending: Result<Void, any Error>
                 do {
-                    try await sweep(whileHolding: connection)
+                    ending = .success(try await sweep(whileHolding: connection))
                 } catch {
-                    await Task {
-                        // The connection goes back to the pool, and must not take the lock with it.
-                        _ = try? await connection.query("SELECT pg_advisory_unlock(\(Self.lock))")
-                    }.value
-                    throw error
+                    ending = .failure(error)
                 }
+                await Task {
+                    // The connection goes back to the pool, and must not take the lock with it.
+                    _ = try? await connection.query("SELECT pg_advisory_unlock(\(Self.lock))")
+                }.value
+                try ending.get()
             }
         }
     }
 
-    /// Ends by throwing: when the connection that holds the lock is lost, or cancelled.
+    /// Sweeps until the connection that holds the lock is lost, which it throws, or cancelled.
     private func sweep(whileHolding connection: PostgresConnection) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
