@@ -46,11 +46,18 @@ struct Reconciler: Sendable {
         while true {
             let page = try await fleet.environments.list(states: [.running], limit: 100, after: last)
             for environment in page where environment.provider == provider.kind.rawValue {
-                let finding = try await compare(environment)
-                guard finding != .asRecorded else { continue }
-                logger.warning(
-                    "environment was not as recorded",
-                    metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
+                do {
+                    let finding = try await compare(environment)
+                    guard finding != .asRecorded else { continue }
+                    logger.warning(
+                        "environment was not as recorded",
+                        metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
+                } catch let error as ProviderError {
+                    // One VM that cannot be asked after keeps nobody from asking after the others.
+                    logger.warning(
+                        "VM not compared with its environment",
+                        metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+                }
             }
             guard page.count == 100, let end = page.last else { break }
             last = end.id
