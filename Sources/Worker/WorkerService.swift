@@ -57,33 +57,4 @@ package struct WorkerService: Sendable {
             try await group.waitForAll()
         }
     }
-
-    /// Stops every running VM of this machine's provider and records it: for a server that runs alone and ends.
-    /// Bounded by the provider's own limits; what fails is logged and left to the next start.
-    package func stopAllVMs() async {
-        do {
-            let running = try await fleet.environments.list(states: [.running, .starting, .stopping], limit: 500)
-            await withTaskGroup(of: Void.self) { group in
-                for environment in running where environment.provider == provider.kind.rawValue {
-                    group.addTask { await stop(environment) }
-                }
-            }
-        } catch {
-            logger.error("VMs not stopped at shutdown", metadata: ["error": "\(error)"])
-        }
-    }
-
-    private func stop(_ environment: Environment) async {
-        guard let instance = environment.providerInstanceID.map({ VMInstance.ID(rawValue: $0) }) else { return }
-        do {
-            try await provider.stop(instance)
-            let reconciler = Reconciler(
-                fleet: fleet, provider: provider, worker: configuration.name, logger: logger)
-            if environment.state == .running { _ = try await reconciler.compare(environment) }
-        } catch {
-            logger.error(
-                "VM not stopped at shutdown",
-                metadata: ["environment": "\(environment.id)", "error": "\(error)"])
-        }
-    }
 }
