@@ -142,8 +142,10 @@ struct UpCommand: AsyncParsableCommand {
         console.event(
             UpEvent(
                 event: "ready", url: url, pid: state.pid, dataDirectory: installation.directory.path,
-                credentials: credentials, authorization: authorization, databaseURL: state.databaseURL,
-                redisURL: state.redisURL))
+                credentials: credentials, authorization: authorization,
+                // Of servers started here only: others' URLs may hold passwords.
+                databaseURL: wiring.settings.databaseURL == nil ? state.databaseURL : nil,
+                redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil))
         console.print(
             """
 
