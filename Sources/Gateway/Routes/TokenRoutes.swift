@@ -16,8 +16,8 @@ struct NewToken: Sendable, Equatable {
                 switch field {
                 case "name":
                     let text = try reader.string()
-                    guard !text.isEmpty, text.count <= 128, !text.utf8.contains(0) else {
-                        throw reader.invalid("must have 1 to 128 characters")
+                    guard !text.isEmpty, text.count <= 100, !text.utf8.contains(0) else {
+                        throw reader.invalid("must have 1 to 100 characters")
                     }
                     name = text
                 case "scopes":
