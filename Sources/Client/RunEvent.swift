@@ -11,6 +11,10 @@ enum RunEvent: Equatable {
     case unknown  // of a newer server: not ours to judge
 
     init(line: [UInt8]) throws {
+        if let (toError, bytes) = OutputLine.parse(line) {
+            self = .output(toError: toError, bytes)
+            return
+        }
         guard let fields = try? JSONDecoder().decode(Fields.self, from: Data(line)), let event = fields.event else {
             throw ClientError(
                 .failed, code: "answer_not_understood", message: "The server sent a line that is not an event.",

@@ -10,6 +10,29 @@ import Testing
         #expect(try RunEvent(line: Array(line.utf8)) == .output(toError: true, [0xFF, 0x00, 0xFE]))
     }
 
+    @Test func theFastReaderAgreesWithTheDecoder() throws {
+        let texts = [
+            "", "plain", "a\"b\\c/d\n\r\t\u{8}\u{C}\u{0}\u{1F}", "é ü 漢字 \u{2028}", "\u{1F600}\u{10FFFF}", "}\"{",
+        ]
+        for text in texts {
+            struct Event: Encodable {
+                let data: String
+            }
+            let data = String(decoding: try JSONEncoder().encode(Event(data: text)), as: UTF8.self).dropFirst()
+            let line = #"{"event":"stdout","seq":12,"# + data
+            #expect(OutputLine.parse(Array(line.utf8))?.bytes == Array(text.utf8))
+            let escaped = text.utf16.map { "\\u" + String(format: "%04X", $0) }.joined()
+            let other = Array("{\"event\":\"stderr\",\"seq\":1,\"data\":\"\(escaped)\"}".utf8)
+            #expect(OutputLine.parse(other).map { $0.toError && $0.bytes == Array(text.utf8) } == true)
+        }
+        let odd = [
+            #"{"event":"stdout","seq":1,"data":"\x"}"#, #"{"event":"stdout","seq":1,"data":"\ud800"}"#,
+            #"{"event":"stdout","seq":1,"data":"open"#, #"{"event":"stdout","seq":1,"data":"a","more":1}"#,
+            #"{"event":"stdout","seq":1,"data":"a\"#, #"{"event":"exit","exitCode":0}"#, "",
+        ]
+        for line in odd { #expect(OutputLine.parse(Array(line.utf8)) == nil) }
+    }
+
     @Test func anEventOfANewerServerIsPassedOver() throws {
         #expect(try RunEvent(line: Array(#"{"event":"plot","png":"…"}"#.utf8)) == .unknown)
     }
