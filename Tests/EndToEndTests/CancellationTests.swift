@@ -19,7 +19,7 @@ import Testing
         let mark = marker()
         let id = try await shared().withEvents(try Self.lasting(mark)) { events in
             let id = try await Self.untilUp(events)
-            #expect(Self.runs(mark))
+            try await eventually(describing: "the program runs") { Self.runs(mark) }
             return id
         }
         try await Self.gone(mark)
