@@ -37,7 +37,7 @@ test: toolchain  ## everything, with the packages of all languages
 	@.ci/packages --runtimes
 	@$(MAKE) -s -C sandbox
 	@$(MAKE) -C sandbox test
-	@swift test $(if $(FILTER),--filter '$(FILTER)')
+	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
 
 check: toolchain  ## layout, import arrows, shell syntax
 	@.ci/check-imports
