@@ -19,7 +19,7 @@ package struct VMDescription: Decodable, Sendable {
 }
 
 /// One line of a provision log.
-package struct VMLogLine: Decodable, Sendable {
+package struct VMLogLine: Decodable, Hashable, Sendable {
     package let timestamp: String
     package let level: String
     package let message: String
@@ -60,6 +60,11 @@ extension APIClient {
 
     package func vm() async throws -> VMDescription? {
         try await call("GET", "/v1/vm").decoded(as: VMAnswer.self).vm
+    }
+
+    /// The VM's log as it stands, oldest line first.
+    package func vmLog() async throws -> [VMLogLine] {
+        try await call("GET", "/v1/vm/logs").decoded(as: LogAnswer.self).logs
     }
 
     /// Calls `line` for each line of the VM's log as it is written, until it returns false or the task is cancelled.

@@ -30,8 +30,7 @@ struct VMCommand: AsyncParsableCommand {
 
         func run() async throws {
             let client = try server.client()
-            try await client.call("POST", "/v1/vm/start")
-            try await waiting.wait(for: ["running"], client)
+            try await waiting.wait(for: ["running"], client) { try await client.call("POST", "/v1/vm/start") }
         }
     }
 
@@ -42,8 +41,7 @@ struct VMCommand: AsyncParsableCommand {
 
         func run() async throws {
             let client = try server.client()
-            try await client.call("POST", "/v1/vm/stop")
-            try await waiting.wait(for: ["stopped"], client)
+            try await waiting.wait(for: ["stopped"], client) { try await client.call("POST", "/v1/vm/stop") }
         }
     }
 
@@ -64,8 +62,7 @@ struct VMCommand: AsyncParsableCommand {
                 try await StandardOutput().write(Array(question.utf8), to: .output)
                 guard readLine() == "yes" else { throw ExitCode(1) }
             }
-            try await client.call("DELETE", "/v1/vm")
-            try await waiting.wait(for: ["destroyed"], client)
+            try await waiting.wait(for: ["destroyed"], client) { try await client.call("DELETE", "/v1/vm") }
         }
     }
 
@@ -105,9 +102,15 @@ struct VMCommand: AsyncParsableCommand {
 struct Waiting: ParsableArguments {
     @Flag(help: "Return as soon as the server has taken the request.") var noWait = false
 
-    func wait(for states: Set<String>, _ client: APIClient) async throws {
+    /// Makes the request, and shows what the VM's log says from then on until the VM is in one of `states`.
+    func wait(
+        for states: Set<String>, _ client: APIClient, after request: () async throws -> APIClient.Answer
+    ) async throws {
+        let old = noWait ? [] : Set(try await client.vmLog())
+        _ = try await request()
         guard !noWait else { return }
         let vm = try await client.waitForVM(in: states) { line in
+            if old.contains(line) { return }
             FileHandle.standardError.write(Data("\(format(line))\n".utf8))
         }
         try await printLine(vm.map(describe) ?? "destroyed")
