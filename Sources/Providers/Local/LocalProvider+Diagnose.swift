@@ -7,7 +7,7 @@ extension LocalProvider {
         if geteuid() != 0 {
             problems.append(
                 "The local provider needs root (it makes user namespaces with ranges of ids, control groups and loop "
-                    + "mounts), and this is user \(geteuid()). Run it as root, or use VM_PROVIDER=docker.")
+                    + "mounts), and this is user \(geteuid()). Run it as root.")
         }
         let programs = [
             (configuration.crun, "crun"), ("unshare", "util-linux"), ("mount", "mount"), ("mkfs.ext4", "e2fsprogs"),
