@@ -121,7 +121,8 @@ let package = Package(
         .testTarget(
             name: "ExecutionTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "TestSupport",
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "SSH",
+                "TestSupport",
                 logging,
             ],
             swiftSettings: settings),

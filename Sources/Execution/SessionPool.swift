@@ -21,6 +21,7 @@ actor SessionPool {
             var users = 0
             var lastUsed = ContinuousClock.now
             var session: VMSession?  // once the attempt has succeeded
+            var isRetired = false  // lent to nobody any more
         }
         let generation: Int
         let attempt: Task<VMSession, any Error>
@@ -42,30 +43,48 @@ actor SessionPool {
     }
 
     /// Lends a live session to the VM, connecting if there is none; `connection` is asked for only then.
-    /// Throws what connecting throws (`SSHError`), and what `connection` and `body` throw.
+    /// Throws what connecting throws (`SSHError`), and what `connection` and `body` throw. A session on which `body`
+    /// has waited in vain (`timeout`) is lent to nobody after that, and closed when the last who has it is done.
     nonisolated func withSession<Result>(
         to environment: Environment, by connection: @Sendable @escaping () async throws -> EnvironmentConnection,
         _ body: (VMSession) async throws -> Result
     ) async throws -> Result {
         let slot = await slot(for: environment, connection)
-        slot.use.withLock { $0.users += 1 }
-        defer {
-            slot.use.withLock { use in
-                use.users -= 1
-                use.lastUsed = .now
-            }
-        }
-        let session: VMSession
         do {
-            session = try await slot.attempt.value
+            let session: VMSession
+            do {
+                session = try await slot.attempt.value
+            } catch {
+                await forget(slot, of: environment.id)
+                throw error
+            }
+            slot.use.withLock { $0.session = session }
+            let result = try await body(session)
+            await release(slot)
+            return result
         } catch {
-            await forget(slot, of: environment.id)
+            if let error = error as? SSHError, error.code == .timeout { await retire(slot, of: environment.id) }
+            await release(slot)
             throw error
         }
-        slot.use.withLock { $0.session = session }
-        return try await body(session)
     }
 
+    private func release(_ slot: Slot) async {
+        let unwanted: VMSession? = slot.use.withLock { use in
+            use.users -= 1
+            use.lastUsed = .now
+            return use.isRetired && use.users == 0 ? use.session : nil
+        }
+        await unwanted?.ssh.close()
+    }
+
+    /// The connection may be dead and not known to be, or stuck at one opening, behind which all others wait.
+    private func retire(_ slot: Slot, of id: EnvironmentID) {
+        if slots[id] === slot { slots[id] = nil }
+        slot.use.withLock { $0.isRetired = true }
+    }
+
+    /// The caller becomes one of the slot's users, and has to ``release(_:)`` it.
     private func slot(
         for environment: Environment, _ connection: @Sendable @escaping () async throws -> EnvironmentConnection
     ) async -> Slot {
@@ -74,7 +93,10 @@ actor SessionPool {
             var isUsable = slot.generation >= environment.generation
             if isUsable, let session { isUsable = await session.ssh.isAlive }
             guard slots[environment.id] === slot else { continue }  // it changed while we asked
-            if isUsable { return slot }
+            if isUsable {
+                slot.use.withLock { $0.users += 1 }
+                return slot
+            }
             await forget(slot, of: environment.id)
         }
         // Not a child of the caller: others wait for it too, and must not fail because the first went away. Everyone
@@ -87,6 +109,7 @@ actor SessionPool {
             return VMSession(ssh: try await SSHSession.connect(to: endpoint, logger: logger), connection: connection)
         }
         let slot = Slot(generation: environment.generation, attempt: attempt)
+        slot.use.withLock { $0.users += 1 }
         slots[environment.id] = slot
         await evictOldest()
         return slot
