@@ -95,7 +95,7 @@ extension Doctor {
                 findings.append(
                     .warn(
                         "VM \(instance.name)", "exists at the provider, but no row knows it",
-                        hint: "A worker removes it at its next sweep; is one running?"))
+                        hint: "A worker removes it if its environment was destroyed; else it is for you to remove."))
             }
             if own.count > 50 {
                 findings.append(
