@@ -46,8 +46,9 @@ extension ChildProcess {
 }
 
 /// The two ends of a pipe, closed with the object at the latest. The read end does not block.
+///
+/// `@unchecked Sendable`: `writeEnd` is closed by the one task that made the pipe, before any other task gets it.
 final class Pipe: @unchecked Sendable {
-    // `writeEnd` is closed by the one task that made the pipe, before any other gets it: nothing here is shared.
     let readEnd: Int32
     private(set) var writeEnd: Int32
 
