@@ -52,9 +52,10 @@ final class EventQueue: Sendable {
         }
     }
 
-    /// No event follows. What is unread can still be read.
-    func finish() {
+    /// Adds the last event, if any, without waiting for room: nothing follows it. What is unread can still be read.
+    func finish(with last: ExecutionEvent? = nil) {
         state.withLock { state in
+            if let last, !state.isFinished { state.events.append(last) }
             state.isFinished = true
             state.reader?.resume(with: .success(()))
             state.reader = nil

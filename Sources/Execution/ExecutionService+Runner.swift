@@ -1,3 +1,4 @@
+import EventLoop
 import Fleet
 import Foundation
 import SSH
@@ -100,6 +101,7 @@ extension ExecutionService {
             switch message {
             case .started:
                 run.hasStarted = true
+                try await run.recorded.value()
                 try await run.events.send(.started(run.id))
             case .output(let stream, let bytes):
                 guard !bytes.isEmpty else { return }

@@ -1,3 +1,4 @@
+import EventLoop
 package import Fleet
 import Foundation
 package import Logging
@@ -158,25 +159,33 @@ package final class ExecutionService: Sendable {
     /// Takes the run from its environment's state to its last event.
     private func drive(_ run: Run) async {
         // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
-        let begun = Task { await self.recordBeginning(of: run) }
+        let begun = Task {
+            defer { run.recorded.resume(with: .success(())) }
+            return await self.recordBeginning(of: run)
+        }
         let ending = await ending(of: run)
         await run.input.finish()
         await Task {
             await self.record(ending, of: run, hasBegun: await begun.value)
         }.value
         switch ending {
-        case .exit(let report): try? await run.events.send(.exit(report))  // fails only if nobody reads
-        case .error(let error): try? await run.events.send(.error(error))
-        case .abandoned: break
+        case .exit(let report): run.events.finish(with: .exit(report))
+        case .error(let error): run.events.finish(with: .error(error))
+        case .abandoned: run.events.finish()
         }
-        run.events.finish()
     }
 
     private func ending(of run: Run) async -> RunEnding {
         do {
             return .exit(try await reportOrCancellation(of: run))
-        } catch is CancellationError {
+        } catch is CancellationError where Task.isCancelled {
             return .abandoned
+        } catch is CancellationError {
+            // Not the caller's doing: this gateway is closing what the run needs.
+            return .error(
+                ServiceError(
+                    .executionLost, "The gateway was shut down while the execution was under way.",
+                    hint: "Whether the program finished is not known. Look before you run it again."))
         } catch let error as ServiceError {
             return .error(error)
         } catch {

@@ -15,6 +15,9 @@ final class Run: Sendable {
     let events = EventQueue()
     let input = RunInput()
     let output = Mutex(OutputRecord())
+    /// Resumed once the history has the run, or could not be given it. `started` waits for it: from then on other
+    /// gateways may be asked about the run. One caller.
+    let recorded = Waiter<Void>()
     private let state = Mutex(State())
     private let cancellation = Waiter<Void>()
 
