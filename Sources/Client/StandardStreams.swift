@@ -15,9 +15,8 @@ package struct StandardOutput: Sendable {
 
     private let queue = DispatchQueue(label: "martlet.standard-output")
 
-    package init() {
-        signal(SIGPIPE, SIG_IGN)  // a write to a closed pipe then fails with EPIPE instead of ending us
-    }
+    /// The process is to ignore SIGPIPE.
+    package init() {}
 
     /// Writes all of it. Throws ``ReaderGone``.
     package func write(_ bytes: [UInt8], to stream: Stream) async throws {

@@ -47,7 +47,10 @@ extension Doctor {
                 .ok("up", "runs on '\(directory)' as process \(running.pid)\(running.url.map { ", \($0)" } ?? "")"))
         } else if settings.databaseURL == nil || settings.redisURL == nil {
             findings.append(
-                .fail("up", "'martlet up' does not run on '\(directory)'", hint: "Start it: 'martlet up'."))
+                .fail(
+                    "up", "'martlet up' does not run on '\(directory)'",
+                    hint: geteuid() == 0
+                        ? "Start it: 'martlet up'." : "Start it; if root has started it, use 'sudo martlet doctor'."))
         }
         var status = statvfs()
         if statvfs(directory, &status) == 0 {

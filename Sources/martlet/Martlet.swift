@@ -31,6 +31,7 @@ struct Martlet: AsyncParsableCommand {
     static let version = "0.1.0"
 
     static func main() async {
+        ProcessSetup.secureStandardStreams()
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

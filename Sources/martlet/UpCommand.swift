@@ -136,7 +136,7 @@ struct UpCommand: AsyncParsableCommand {
     ) async throws {
         let url = state.url ?? ""
         try installation.announce(state)
-        let credentials = try account.save(url: url)
+        let credentials = try await account.save(url: url)
         console.finish(.done, url)
         let authorization = Credentials.authorizationPath(beside: credentials)
         console.event(
@@ -146,12 +146,16 @@ struct UpCommand: AsyncParsableCommand {
                 // Of servers started here only: others' URLs may hold passwords.
                 databaseURL: wiring.settings.databaseURL == nil ? state.databaseURL : nil,
                 redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil))
+        let otherwise =
+            credentials == Credentials.standardPath()
+            ? ""
+            : "\n         (the usual file is of another server: export MARTLET_CREDENTIALS=\(shellQuoted(credentials)))"
         console.print(
             """
 
             Martlet runs at \(url) (process \(state.pid), Ctrl-C stops it).
               data   \(installation.directory.path)
-              token  \(credentials)
+              token  \(credentials)\(otherwise)
 
             Try:
               curl -sN -H @\(shellQuoted(authorization)) \(url)/v1/execute \\

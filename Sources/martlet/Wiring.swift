@@ -22,6 +22,7 @@ struct Wiring: Sendable {
         _ settings: Settings, database databaseURL: String, redis redisURL: String, mayMakeKey: Bool,
         _ body: (Wiring) async throws -> Result
     ) async throws -> Result {
+        ProcessSetup.raiseDescriptorLimit()
         let key = try MasterKey.load(
             text: settings.masterKey, file: settings.masterKeyFile, mayCreate: mayMakeKey)
         let redis = try RedisClient(url: redisURL, logger: Logger(label: "martlet.redis"))
