@@ -131,6 +131,13 @@ let package = Package(
             dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Redis", "TestSupport", logging],
             swiftSettings: settings),
         .testTarget(
+            name: "WorkerTests",
+            dependencies: [
+                "Cryptography", "EventLoop", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis", "TestSupport",
+                "Worker", logging,
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "GatewayTests",
             dependencies: [
                 "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "TestSupport",

@@ -15,9 +15,6 @@ struct Sweeper: Sendable {
     /// Names the advisory lock of the elected sweeper: "martlet" in ASCII.
     private static let lock: Int64 = 0x6D61_7274_6C65_74
 
-    /// How old a transitional state must be before it is asked after; younger ones have their job under way.
-    private static let stuckAge = Duration.seconds(15)
-
     /// Sweeps until cancelled.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
@@ -38,7 +35,7 @@ struct Sweeper: Sendable {
     // MARK: Elected sweeps
 
     private func sweepWhileElected() async {
-        await repeating("sweeps interrupted", every: .seconds(1)) {
+        await repeating("sweeps interrupted", every: configuration.electionInterval) {
             try await fleet.database.withConnection { connection in
                 let rows = try await connection.query("SELECT pg_try_advisory_lock(\(Self.lock)) AS elected")
                 guard try rows.first?.decode("elected", as: Bool.self) == true else { return }
@@ -89,7 +86,8 @@ struct Sweeper: Sendable {
     /// used up its attempts goes to `error`.
     private func unstick() async throws {
         let stuck = try await fleet.environments.list(
-            states: [.provisioning, .starting, .stopping, .destroying], unchangedFor: Self.stuckAge, limit: 500)
+            states: [.provisioning, .starting, .stopping, .destroying], unchangedFor: configuration.stuckAge,
+            limit: 500)
         for environment in stuck {
             guard try await fleet.outbox.ensureJob(for: environment) == .failed, let job = environment.pendingJob else {
                 continue

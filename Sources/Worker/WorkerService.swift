@@ -16,6 +16,10 @@ package struct WorkerConfiguration: Sendable {
     package var reconcileInterval = Duration.seconds(30)
     package var stuckInterval = Duration.seconds(15)
     package var lostInterval = Duration.seconds(5)
+    /// How often one that is not elected to sweep stands for election.
+    package var electionInterval = Duration.seconds(1)
+    /// How old a transitional state must be before its job is asked after; younger ones have it under way.
+    package var stuckAge = Duration.seconds(15)
 
     package init(name: String) { self.name = name }
 }
