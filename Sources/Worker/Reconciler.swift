@@ -16,7 +16,8 @@ struct Reconciler: Sendable {
     let worker: String
     let logger: Logger
 
-    /// Looks at one environment that is recorded as running, and records what is found.
+    /// Looks at one environment that is recorded as running, and records what is found. If somebody else has moved it
+    /// meanwhile, what they recorded stands.
     func compare(_ environment: Environment) async throws -> Finding {
         guard let instance = environment.instanceID else { return .asRecorded }
         switch try await provider.status(instance) {
@@ -24,17 +25,15 @@ struct Reconciler: Sendable {
             guard let endpoint = try await provider.endpoint(instance).map(EnvironmentEndpoint.init),
                 endpoint != environment.endpoint
             else { return .asRecorded }
-            try await fleet.environments.setEndpoint(endpoint, of: environment)
-            return .movedElsewhere
+            return try await fleet.environments.setEndpoint(endpoint, of: environment) ? .movedElsewhere : .asRecorded
         case .stopped:
-            try await recordStop(of: environment)
-            return .notRunning
+            return try await recordStop(of: environment) ? .notRunning : .asRecorded
         case .missing, .error:
-            _ = try await fleet.environments.move(
+            let moved = try await fleet.environments.move(
                 environment.id, from: .running, generation: environment.generation, to: .error,
                 change: EnvironmentChange(errorMessage: "The VM is gone at its provider."), actor: .worker(worker),
                 action: "reconcile")
-            return .gone
+            return moved == nil ? .asRecorded : .gone
         case .provisioning:
             return .asRecorded
         }
@@ -77,14 +76,15 @@ struct Reconciler: Sendable {
     }
 
     /// `running` to `stopped` by way of `stopping`, as the state machine has it. The stop job that the first move
-    /// queues finds its work done.
-    private func recordStop(of environment: Environment) async throws {
+    /// queues finds its work done. `false`: somebody else was faster.
+    private func recordStop(of environment: Environment) async throws -> Bool {
         let stopping = try await fleet.environments.move(
             environment.id, from: .running, generation: environment.generation, to: .stopping,
             actor: .worker(worker), action: "reconcile")
-        guard let stopping else { return }
+        guard let stopping else { return false }
         _ = try await fleet.environments.move(
             environment.id, from: .stopping, generation: stopping.generation, to: .stopped, actor: .worker(worker),
             action: "reconcile")
+        return true
     }
 }

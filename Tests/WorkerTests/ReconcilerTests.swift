@@ -36,5 +36,23 @@ extension Live {
                 #expect(now.endpoint?.port == 2_999 && now.state == .running && now.generation == vm.generation)
             }
         }
+
+        /// The row is moved by its user between the look at the provider and the compare-and-set.
+        @Test(arguments: [VMStatus.stopped, .missing, .running])
+        func whoeverIsFasterIsRight(found: VMStatus) async throws {
+            try await withBench { bench in
+                let vm = try await bench.vm(.running)
+                let instance = try #require(vm.instanceID)
+                await bench.provider.move(instance, toPort: 2_999)
+                await bench.provider.set(instance, to: found)
+                await bench.provider.next(.status) {
+                    try await bench.fleet.environments.requestDestroy(vm.id, actor: .system("test"))
+                }
+                #expect(try await bench.reconciler.compare(vm) == .asRecorded)
+                let now = try await bench.now(vm)
+                #expect(now.state == .destroying && now.generation == vm.generation + 1)
+                #expect(now.endpoint == vm.endpoint)
+            }
+        }
     }
 }
