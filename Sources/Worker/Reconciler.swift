@@ -1,4 +1,5 @@
 import Fleet
+import Foundation
 import Logging
 import Providers
 
@@ -39,23 +40,20 @@ struct Reconciler: Sendable {
         }
     }
 
-    /// Looks at every environment that is recorded as running, and at VMs whose environment is destroyed.
-    func sweep() async throws {
+    /// Looks at every environment that is recorded as running, and at every VM that runs, or is there, although its
+    /// environment says otherwise. A VM that runs beside a row that has been `stopped` or `error` for `strayAge` is
+    /// stopped: nobody reaches it, and nobody else would stop it. A job that was late can leave such a VM behind.
+    func sweep(strayAge: Duration) async throws {
         var last: EnvironmentID?
         while true {
             let page = try await fleet.environments.list(states: [.running], limit: 100, after: last)
             for environment in page where environment.provider == provider.kind.rawValue {
-                do {
+                try await carryingOn(about: environment.vmName) {
                     let finding = try await compare(environment)
-                    guard finding != .asRecorded else { continue }
+                    guard finding != .asRecorded else { return }
                     logger.warning(
                         "environment was not as recorded",
                         metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
-                } catch let error as ProviderError {
-                    // One VM that cannot be asked after keeps nobody from asking after the others.
-                    logger.warning(
-                        "VM not compared with its environment",
-                        metadata: ["environment": "\(environment.id)", "error": "\(error)"])
                 }
             }
             guard page.count == 100, let end = page.last else { break }
@@ -63,15 +61,43 @@ struct Reconciler: Sendable {
         }
         for vm in try await provider.list() {
             guard vm.name.hasPrefix("mlt-"), let id = EnvironmentID(String(vm.name.dropFirst(4))) else { continue }
-            switch try await fleet.environments.find(id)?.state {
-            case .destroyed:
-                logger.warning("VM outlived its environment, destroying it", metadata: ["vm": "\(vm.name)"])
-                try await provider.destroy(vm.id)
-            case nil:
-                logger.warning("VM belongs to no environment of this database", metadata: ["vm": "\(vm.name)"])
-            case .requested, .provisioning, .starting, .running, .stopping, .stopped, .destroying, .error:
-                break
+            try await carryingOn(about: vm.name) {
+                try await settle(vm, of: try await fleet.environments.find(id), strayAge: strayAge)
             }
+        }
+    }
+
+    private func settle(_ vm: VMInstance, of environment: Environment?, strayAge: Duration) async throws {
+        guard let environment else {
+            logger.warning("VM belongs to no environment of this database", metadata: ["vm": "\(vm.name)"])
+            return
+        }
+        switch environment.state {
+        case .destroyed:
+            logger.warning("VM outlived its environment, destroying it", metadata: ["vm": "\(vm.name)"])
+            try await provider.destroy(vm.id)
+        case .stopped, .error:
+            guard vm.state == .running, environment.provider == provider.kind.rawValue,
+                Date.now.timeIntervalSince(environment.stateChangedAt) >= strayAge / .seconds(1)
+            else { return }
+            logger.warning(
+                "VM runs although its environment does not, stopping it",
+                metadata: ["vm": "\(vm.name)", "state": "\(environment.state.rawValue)"])
+            try await provider.stop(vm.id)
+            // Somebody may have started it between the look at the row and the stop. Then it does not run any more.
+            guard let now = try await fleet.environments.find(environment.id), now.state == .running else { return }
+            _ = try await compare(now)
+        case .requested, .provisioning, .starting, .running, .stopping, .destroying:
+            break
+        }
+    }
+
+    /// One VM that cannot be asked after keeps nobody from asking after the others.
+    private func carryingOn(about vm: String, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as ProviderError {
+            logger.warning("VM not compared with its environment", metadata: ["vm": "\(vm)", "error": "\(error)"])
         }
     }
 

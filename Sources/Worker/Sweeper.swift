@@ -68,7 +68,7 @@ struct Sweeper: Sendable {
                 await repeating("VMs not reconciled", every: configuration.reconcileInterval) {
                     try await Reconciler(
                         fleet: fleet, provider: provider, worker: configuration.name, logger: logger
-                    ).sweep()
+                    ).sweep(strayAge: configuration.strayAge)
                 }
             }
             group.addTask {

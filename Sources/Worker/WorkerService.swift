@@ -20,6 +20,8 @@ package struct WorkerConfiguration: Sendable {
     package var electionInterval = Duration.seconds(1)
     /// How old a transitional state must be before its job is asked after; younger ones have it under way.
     package var stuckAge = Duration.seconds(15)
+    /// How long an environment must have been `stopped` or `error` before a VM of it that runs is stopped.
+    package var strayAge = Duration.seconds(60)
 
     package init(name: String) { self.name = name }
 }

@@ -13,7 +13,7 @@ extension Live {
             try await withBench { bench in
                 let (vm, bystander) = (try await bench.vm(.running), try await bench.vm(.running))
                 await bench.provider.set(try #require(vm.instanceID), to: found)
-                try await bench.reconciler.sweep()
+                try await bench.reconciler.sweep(strayAge: .zero)
                 let now = try await bench.now(vm)
                 #expect(now.state == recorded && (now.errorMessage == nil) == (recorded == .stopped))
                 #expect(try await bench.now(bystander) == bystander)
@@ -52,6 +52,60 @@ extension Live {
                 let now = try await bench.now(vm)
                 #expect(now.state == .destroying && now.generation == vm.generation + 1)
                 #expect(now.endpoint == vm.endpoint)
+            }
+        }
+
+        /// A start that was late: when its VM ran at last, the row had been given up.
+        @Test func aVMThatRunsBesideAFailedRowIsStopped() async throws {
+            try await withBench { bench in
+                let stopped = try await bench.vm(.stopped)
+                let starting = try await bench.fleet.environments.requestStart(stopped.id, actor: .system("test"))
+                await bench.provider.next(.start) {
+                    _ = try await bench.fleet.environments.move(
+                        starting.id, from: .starting, generation: starting.generation, to: .error,
+                        change: EnvironmentChange(errorMessage: "late"), actor: .system("test"), action: "sweep")
+                }
+                let result = try #require(try await bench.run(starting))
+                #expect(result.contains("moved by somebody else"))
+                let instance = try #require(starting.instanceID)
+                #expect(await bench.provider.state(of: instance) == .running)
+
+                try await bench.reconciler.sweep(strayAge: .seconds(60))
+                #expect(await bench.provider.state(of: instance) == .running, "somebody may be at work on it")
+                let failed = try await bench.now(starting)
+                try await bench.reconciler.sweep(strayAge: .zero)
+                #expect(await bench.provider.state(of: instance) == .stopped)
+                #expect(try await bench.now(starting) == failed, "why it failed is still to be read")
+            }
+        }
+
+        @Test func oneVMThatCannotBeStoppedKeepsNoOtherRunning() async throws {
+            try await withBench { bench in
+                let vms = [try await bench.vm(.stopped), try await bench.vm(.stopped)]
+                let running = try await bench.vm(.running)
+                let instances = try vms.map { try #require($0.instanceID) }
+                for instance in instances { await bench.provider.set(instance, to: .running) }
+                let before = await bench.provider.calls(of: .stop)
+                await bench.provider.fail(next: .stop, isRetryable: true)
+                try await bench.reconciler.sweep(strayAge: .zero)
+                #expect(await bench.provider.calls(of: .stop) == before + 2)
+                #expect(await bench.provider.state(of: try #require(running.instanceID)) == .running)
+            }
+        }
+
+        /// A user starts the VM just when the sweep takes it for a stray.
+        @Test func aStartThatMeetsTheStopOfAStrayIsNotLeftRunningInTheRowOnly() async throws {
+            try await withBench { bench in
+                let stopped = try await bench.vm(.stopped)
+                let instance = try #require(stopped.instanceID)
+                await bench.provider.set(instance, to: .running)
+                await bench.provider.next(.stop) {
+                    let starting = try await bench.fleet.environments.requestStart(stopped.id, actor: .system("test"))
+                    try await bench.run(starting)
+                    await bench.provider.set(instance, to: .stopped)
+                }
+                try await bench.reconciler.sweep(strayAge: .zero)
+                #expect(try await bench.now(stopped).state == .stopped)
             }
         }
     }
