@@ -34,6 +34,28 @@ extension Live {
             }
         }
 
+        /// Its worker died, or lost the database, between the last failure and the move that tells of it.
+        @Test func aRowWhoseJobHasFailedForGoodIsNotLeftWaiting() async throws {
+            try await withBench { bench in
+                let requested = try await bench.requested()
+                let job = try #require(requested.pendingJob).id
+                let queue = bench.fleet.provisionQueue
+                let failing = QueueWorker(queue: queue, name: "w", concurrency: 1, logger: quiet) { _, _ in
+                    throw UnrecoverableJobError(reason: "no way")
+                }
+                try await beside({ try await failing.run() }) {
+                    try await eventually(describing: "job failed") { try await queue.state(of: job) == .failed }
+                }
+                let sweeper = Sweeper(
+                    fleet: bench.fleet, provider: bench.provider, configuration: configuration("w"), logger: quiet)
+                try await beside({ await sweeper.run() }) {
+                    try await eventually(describing: "VM in error") { try await bench.now(requested).state == .error }
+                }
+                let message = try #require(try await bench.now(requested).errorMessage)
+                #expect(message.contains("used up its attempts"))
+            }
+        }
+
         @Test func anExecutionIsLostWithItsGateway() async throws {
             try await withBench { bench in
                 let vm = try await bench.vm(.running)
