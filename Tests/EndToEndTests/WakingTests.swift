@@ -85,6 +85,7 @@ import Testing
             try await martlet.withWorker { _ in
                 let events2 = try await martlet.execute(try body("python", "print(3)"))
                 #expect(events2.stdout == "3\n")
+                try await Self.stop(martlet)  // this 'up' has no worker that could at its end
             }
         }
     }
