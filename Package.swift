@@ -42,7 +42,8 @@ let package = Package(
         .target(
             name: "SSH", dependencies: ["CLibSSH2", "Cryptography", "EventLoop", logging], swiftSettings: settings),
         .target(
-            name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
+            name: "Providers", dependencies: ["Cryptography", "EventLoop", "HTTPTransport", logging],
+            swiftSettings: settings),
 
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoop", logging], swiftSettings: settings),
@@ -101,6 +102,17 @@ let package = Package(
             dependencies: ["Cryptography", "EventLoop", "HTTPTransport", "PostgreSQL", "Redis", "SSH", logging],
             path: "Tests/TestSupport", swiftSettings: settings),
 
+        // A pretended OVHcloud, for tests and for 'martlet dev ovh-simulator'.
+        .target(
+            name: "OVHSimulator",
+            dependencies: [
+                "Cryptography", "EventLoop", logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/OVHSimulator", swiftSettings: settings),
+
         .testTarget(name: "ClientTests", dependencies: ["Client", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "OperatorTests", dependencies: ["EventLoop", "Operator", "TestSupport", logging],
@@ -155,7 +167,8 @@ let package = Package(
         .testTarget(
             name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
         .testTarget(
-            name: "ProvidersTests", dependencies: ["Cryptography", "EventLoop", "Providers", "TestSupport", logging],
+            name: "ProvidersTests",
+            dependencies: ["Cryptography", "EventLoop", "OVHSimulator", "Providers", "TestSupport", logging],
             swiftSettings: settings),
     ]
 )

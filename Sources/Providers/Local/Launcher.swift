@@ -123,13 +123,14 @@ actor BannerProbe {
 
     init(loop: EventLoop = .next()) { self.loop = loop }
 
-    /// Whether the server on this loopback port greets; `false` if it refuses, or closes without a word.
-    func isGreeted(port: Int) async throws -> Bool {
+    /// Whether the server at this IPv4 address and port greets; `false` if it refuses, or closes without a word.
+    func isGreeted(host: String = "127.0.0.1", port: Int) async throws -> Bool {
         let descriptor = socket(
             AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw Files.failure("make", "a socket", errno) }
         defer { close(descriptor) }
         var address = LoopbackAddress(port: port).socketAddress
+        guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { return false }
         let connected = withSocketAddress(&address) { connect(descriptor, $0, $1) }
         guard connected == 0 || errno == EINPROGRESS else { return false }
         var greeting: [UInt8] = []
