@@ -89,8 +89,8 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "Operator", "PostgreSQL",
-                "Providers", "Redis", "Worker", lifecycle, logging,
+                "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "OVHSimulator", "Operator",
+                "PostgreSQL", "Providers", "Redis", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],

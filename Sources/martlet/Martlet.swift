@@ -25,6 +25,7 @@ struct Martlet: AsyncParsableCommand {
                 name: "Server",
                 subcommands: [
                     UpCommand.self, GatewayCommand.self, WorkerCommand.self, MigrateCommand.self, DoctorCommand.self,
+                    DevCommand.self,
                 ]),
         ])
 

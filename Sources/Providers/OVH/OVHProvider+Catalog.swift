@@ -26,3 +26,15 @@ extension OVHProvider: VMCatalog {
         do { return try await body() } catch let error as OVHError { throw ProviderError(error, undone) }
     }
 }
+
+extension OVHProvider {
+    /// The Debian packages of the languages in a folder of runtimes, which Ubuntu's are called too.
+    package static func packages(of runtimes: String) -> [String] {
+        struct Runtime: Decodable { var packages: [String]? }
+        let names = Files.names(in: runtimes).flatMap { folder in
+            Files.bytes(of: "\(runtimes)/\(folder)/runtime.json")
+                .flatMap { try? JSONDecoder().decode(Runtime.self, from: Data($0)) }?.packages ?? []
+        }
+        return Set(names).sorted()
+    }
+}
