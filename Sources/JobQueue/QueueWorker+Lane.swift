@@ -47,12 +47,12 @@ extension QueueWorker {
             // Not JSON would stop other clients' listeners for good (sheet, section 7).
             guard isJSON(json) else {
                 let error = UnrecoverableJobError(reason: "The handler's return value is not JSON.")
-                return AttemptOutcome(of: job, failingWith: error, chance: 0)
+                return AttemptOutcome(of: job, failingWith: error, chance: 0, now: queue.now())
             }
             return .completed(returnValue: json)
         case .failure(let error):
             if Task.isCancelled { return .putBack }
-            return AttemptOutcome(of: job, failingWith: error, chance: .random(in: 0...1))
+            return AttemptOutcome(of: job, failingWith: error, chance: .random(in: 0...1), now: queue.now())
         }
     }
 

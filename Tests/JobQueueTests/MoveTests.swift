@@ -100,7 +100,7 @@ extension Live {
                 for (attempt, delay) in [(1, "1000"), (2, "2000"), (3, "0")] {
                     let job = try #require(try await bull.take(worker, token: "t"))
                     #expect(job.attemptsStarted == attempt)
-                    let outcome = AttemptOutcome(of: job, failingWith: Refused(), chance: 0)
+                    let outcome = AttemptOutcome(of: job, failingWith: Refused(), chance: 0, now: bull.clock.now)
                     _ = try await worker.send(outcome, of: job, token: "t")
                     let hash = try await bull.hash(id)
                     #expect(hash["atm"] == "\(attempt)" && hash["ats"] == "\(attempt)" && hash["delay"] == delay)

@@ -140,17 +140,17 @@ extension Live {
         (900_000, #"{"attempts":1000000,"backoff":{"type":"exponential","delay":1000}}"#, 1_000_000_000_000),
     ])
     func theNextAttemptWaits(made: Int, opts: String, milliseconds: Int) {
-        let outcome = AttemptOutcome(of: Self.job(made: made, opts), failingWith: Refused(), chance: 0.5)
+        let outcome = AttemptOutcome(of: Self.job(made: made, opts), failingWith: Refused(), chance: 0.5, now: 0)
         #expect(outcome == .retryLater(reason: "refused by the handler", milliseconds: milliseconds))
     }
 
     @Test func theLastAttemptAndAnUnrecoverableErrorAreFinal() {
-        let last = AttemptOutcome(of: Self.job(made: 1, #"{"attempts":2}"#), failingWith: Refused(), chance: 0)
+        let last = AttemptOutcome(of: Self.job(made: 1, #"{"attempts":2}"#), failingWith: Refused(), chance: 0, now: 0)
         #expect(last == .failed(reason: "refused by the handler"))
         let vain = UnrecoverableJobError(reason: "no such user")
-        let final = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":9}"#), failingWith: vain, chance: 0)
+        let final = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":9}"#), failingWith: vain, chance: 0, now: 0)
         #expect(final == .failed(reason: "no such user"))
-        let again = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":2}"#), failingWith: Refused(), chance: 0)
+        let again = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":2}"#), failingWith: Refused(), chance: 0, now: 0)
         #expect(again == .retryNow(reason: "refused by the handler"))
     }
 }

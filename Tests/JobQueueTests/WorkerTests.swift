@@ -241,11 +241,45 @@ extension Live {
 
         @Test func aJobOfAFlowIsLeftToWorkersThatKnowFlows() async throws {
             try await Harness.with { bull in
-                let id = try await bull.queue.add("child", data: "{}")
-                try await bull.redis.command("HSET", bull.key(id), "parentKey", "bull:other:1")
-                try await bull.working(bull.worker { _, _ in "\"ran\"" }) {
+                let id = "child"
+                let worker = bull.worker { _, _ in "\"ran\"" }
+                try await bull.working(worker) {
+                    try await eventually(describing: "the worker attached") {
+                        try await bull.queue.workers() == ["w"]
+                    }
+                    try await bull.redis.command(
+                        "HSET", bull.key(id), "name", "child", "data", "{}", "opts", "{}", "parentKey", "bull:other:1")
+                    try await bull.redis.command("LPUSH", bull.key("wait"), "\(id)")
+                    try await bull.redis.command("ZADD", bull.key("marker"), 0, "0")
                     let job = try await bull.job(id, in: .delayed)
                     #expect(job?.attemptsMade == 0 && job?.returnValue == nil)
+                }
+                let refused = await #expect(throws: JobQueueError.self) { try await bull.worker().run() }
+                #expect(refused?.code == .unsupportedQueue && refused?.message.contains("flows") == true)
+                let kept = await #expect(throws: JobQueueError.self) { try await bull.queue.remove(id) }
+                #expect(kept?.code == .unsupportedQueue)
+            }
+        }
+
+        /// Schedulers that come while a worker runs must not end it: the queue's own jobs go on once they are gone.
+        @Test func aQueueThatGetsSchedulersIsLeftAloneAsLongAsItHasThem() async throws {
+            try await Harness.with { bull in
+                var options = QueueWorker.Options()
+                options.drainDelay = .milliseconds(200)
+                let worker = QueueWorker(
+                    queue: bull.queue, name: "w", concurrency: 1, options: options, logger: bull.logger
+                ) { _, _ in nil }
+                try await bull.working(worker) {
+                    try await bull.job(try await bull.queue.add("before", data: "{}"), in: .completed)
+                    let id = try await bull.queue.add("during", data: "{}", options: JobOptions(delay: .seconds(60)))
+                    try await bull.redis.command("ZADD", bull.key("repeat"), 1, "nightly")
+                    try await bull.queue.promote(id)
+                    try await eventually(describing: "the worker asked") {
+                        try await bull.redis.command("EXISTS", bull.key("marker")) == 0
+                    }
+                    #expect(try await bull.queue.state(of: id) == .waiting)
+                    try await bull.redis.command("DEL", bull.key("repeat"))
+                    try await bull.job(id, in: .completed)
                 }
             }
         }
