@@ -152,7 +152,10 @@ enum Lua {
             if not most or not window then return 0, nil end
             local taken = tonumber(redis.call('GET', base .. 'limiter') or '0')
             if taken < most then return 0, window end
-            return math.max(0, redis.call('PTTL', base .. 'limiter')), window
+            -- In the last of its milliseconds it limits no more, and must not count into the next window either.
+            local left = redis.call('PTTL', base .. 'limiter')
+            if left == 0 then redis.call('DEL', base .. 'limiter') end
+            return math.max(0, left), window
         end
 
         -- `most` and `window` are the worker's rate limit, or empty.
