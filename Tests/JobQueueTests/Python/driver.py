@@ -114,7 +114,7 @@ class Driver:
 
     async def run(self):
         while True:
-            taken = await self.redis.blpop(f"{self.mailbox}:orders", timeout=10)
+            taken = await self.redis.blpop(f"{self.mailbox}:orders", timeout=3)
             if taken:
                 await self.obey(json.loads(taken[1]))
 
