@@ -146,6 +146,10 @@ extension Live {
                 bull.clock.now += 1_200
                 try await complete(.keep(count: nil, age: .seconds(1)))
                 #expect(try await kept() == ["6"])
+                for _ in 0..<3 { try await complete(.keepAll) }
+                bull.clock.now += 1_200
+                try await complete(.keep(count: nil, age: .seconds(1), limit: 2))  // two of the four old ones go
+                #expect(try await kept() == ["10", "8", "9"])
             }
         }
 

@@ -106,10 +106,43 @@ extension Live {
                     == #"{"attempts":3,"backoff":{"delay":5000,"type":"exponential"},"jobId":"a:b:c","kl":2,"removeOnComplete":true,"removeOnFail":{"age":60,"count":5}}"#
             )
             #expect(JobOptions(stored: options.stored()) == options)
+            let once = JobOptions(
+                removeOnComplete: .keep(count: nil, age: .seconds(9), limit: 7), removeOnFail: .keepAll,
+                deduplication: Deduplication(id: "é", expiry: .seconds(1), extends: true, replaces: true))
+            #expect(
+                once.stored()
+                    == #"{"attempts":1,"de":{"extend":true,"id":"é","replace":true,"ttl":1000},"removeOnComplete":{"age":9,"limit":7},"removeOnFail":false}"#
+            )
+            #expect(JobOptions(stored: once.stored()) == once)
             #expect(JobOptions(stored: #"{"attempts":0,"backoff":700,"removeOnFail":false}"#).backoff == .fixed(700))
             let odd = JobOptions(stored: #"{"attempts":null,"delay":1e+15,"removeOnComplete":1,"kl":"x","new":{}}"#)
             #expect(odd.attempts == 1 && odd.removeOnComplete == .keepLast(1) && odd.keepLogs == nil)
             #expect(JobOptions(stored: "not JSON") == JobOptions())
+        }
+
+        @Test func manyJobsAreAddedInOrderOrNone() async throws {
+            try await Harness.with { bull in
+                let ids = try await bull.queue.add((0..<450).map { NewJob("\($0)", data: "\($0)") })
+                #expect(ids == (1...450).map(String.init))
+                #expect(try await bull.list("wait") == ids.reversed())
+                #expect(try await bull.queue.job("450")?.data == "449")
+                let error = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.add([NewJob("good", data: "{}"), NewJob("bad", data: "{")])
+                }
+                #expect(error?.code == .invalidJob)
+                #expect(try await bull.queue.counts()[.waiting] == 450)
+                #expect(try await bull.queue.add([]) == [])
+            }
+        }
+
+        @Test(arguments: [Deduplication(id: ""), Deduplication(id: "d", expiry: .zero)])
+        func aDeduplicationThatHoldsNothingIsRefused(rule: Deduplication) async throws {
+            try await Harness.with { bull in
+                let error = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.add("x", data: "{}", options: JobOptions(deduplication: rule))
+                }
+                #expect(error?.code == .invalidJob)
+            }
         }
 
         @Test func whatIsNotJSONAndQueuesWithSchedulersAreRefused() async throws {

@@ -239,6 +239,46 @@ extension Live {
             }
         }
 
+        @Test func aHandlerMayPutAJobOffWithoutSpendingAnAttempt() async throws {
+            try await Harness.with { bull in
+                let id = try await bull.queue.add("x", data: "{}", options: JobOptions(attempts: 1))
+                let worker = bull.worker { job, _ in
+                    if job.attemptsStarted < 3 { throw DelayedJob(for: .milliseconds(150)) }
+                    return "\(job.attemptsMade)"
+                }
+                try await bull.working(worker) {
+                    let job = try #require(try await bull.job(id, in: .completed))
+                    #expect(job.attemptsStarted == 3 && job.attemptsMade == 1 && job.returnValue == "0")
+                    #expect(job.failedReason == nil && job.stacktrace.isEmpty)
+                }
+                let told = try await bull.eventFields().filter { $0["event"] == "delayed" }
+                #expect(told.count == 2)
+                #expect(try await bull.events(of: id).contains("failed") == false)
+            }
+        }
+
+        @Test func theWorkersRulesHoldWhereTheJobDoesNotSay() async throws {
+            try await Harness.with { bull in
+                var options = QueueWorker.Options()
+                options.removeOnComplete = .removeAll
+                options.removeOnFail = .keepLast(1)
+                let worker = QueueWorker(
+                    queue: bull.queue, name: "w", concurrency: 1, options: options, logger: bull.logger
+                ) { job, _ in
+                    if job.name == "bad" { throw Refused() }
+                    return nil
+                }
+                let ids = try await bull.queue.add([
+                    NewJob("gone", data: "{}"), NewJob("bad", data: "{}"), NewJob("bad", data: "{}"),
+                    NewJob("kept", data: "{}", options: JobOptions(removeOnComplete: .keepAll)),
+                ])
+                try await bull.working(worker) { try await bull.job(ids[3], in: .completed) }
+                #expect(try await bull.scores("completed").keys.sorted() == [ids[3]])
+                #expect(try await bull.scores("failed").keys.sorted() == [ids[2]])
+                #expect(try await bull.redis.command("EXISTS", bull.key(ids[0]), bull.key(ids[1])) == 0)
+            }
+        }
+
         @Test func aJobOfAFlowIsLeftToWorkersThatKnowFlows() async throws {
             try await Harness.with { bull in
                 let id = "child"

@@ -17,7 +17,7 @@ extension Lua {
                 local custom, name, data, opts = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
                 local unique = ARGV[at + 8]
                 local id, known = digits(redis.call('INCR', base .. 'id')), false
-                eventCap()
+                settings()
                 if custom ~= '' then
                     id, known = custom, redis.call('EXISTS', base .. custom) == 1
                 else

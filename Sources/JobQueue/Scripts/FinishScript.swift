@@ -12,9 +12,8 @@ extension Lua {
             local id, token, now, kind, value = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
             local count, age = tonumber(ARGV[8]), tonumber(ARGV[9])
             local job, finished = base .. id, base .. kind
-            if kind == 'completed' then
-                if redis.call('SCARD', job .. ':dependencies') > 0 then return {-4} end
-                if redis.call('ZCARD', job .. ':unsuccessful') > 0 then return {-9} end
+            if kind == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+                return {redis.call('EXISTS', job .. ':dependencies') == 1 and -4 or -9}
             end
             local refusal = leaveActive(id, token)
             if refusal ~= 0 then return {refusal} end
@@ -42,8 +41,8 @@ extension Lua {
             if age >= 0 then
                 prune(redis.call('ZRANGEBYSCORE', finished, '-inf', digits(now - age * 1000), 'LIMIT', 0, ARGV[10]))
             end
-            local excess = math.min(redis.call('ZCARD', finished) - count, 1000)
-            if count > 0 and excess > 0 then prune(redis.call('ZRANGE', finished, 0, excess - 1)) end
+            local excess = count > 0 and math.min(redis.call('ZCARD', finished) - count, 1000) or 0
+            if excess > 0 then prune(redis.call('ZRANGE', finished, 0, excess - 1)) end
 
             if kind == 'completed' then
                 emit('completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')

@@ -23,26 +23,27 @@ enum Lua {
 
         local function emit(...) redis.call('XADD', events, '*', 'event', ...) end
 
-        -- The approximate cap of the stream; stored with its default where it is not set.
-        local cap
-        local function eventCap()
-            cap = cap or redis.call('HGET', meta, 'opts.maxLenEvents')
-            if not cap then
-                cap = '10000'
-                redis.call('HSET', meta, 'opts.maxLenEvents', cap)
+        -- What is set for the queue, read once: paused, concurrency, max, duration, and the approximate cap of the stream,
+        -- which is stored with its default where it is not set.
+        local known
+        local function settings()
+            if known then return known end
+            known = redis.call('HMGET', meta, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
+            if not known[5] then
+                known[5] = '10000'
+                redis.call('HSET', meta, 'opts.maxLenEvents', known[5])
             end
-            return cap
+            return known
         end
 
-        local function emitCapped(...) redis.call('XADD', events, 'MAXLEN', '~', eventCap(), '*', 'event', ...) end
+        local function emitCapped(...) redis.call('XADD', events, 'MAXLEN', '~', settings()[5], '*', 'event', ...) end
 
-        local function trimEvents() redis.call('XTRIM', events, 'MAXLEN', '~', eventCap()) end
+        local function trimEvents() redis.call('XTRIM', events, 'MAXLEN', '~', settings()[5]) end
 
         -- Where waiting jobs go, and whether none may be taken now.
         local function target()
-            local settings = redis.call('HMGET', meta, 'paused', 'concurrency')
-            if settings[1] then return paused, true end
-            local most = settings[2] and tonumber(settings[2])
+            if settings()[1] then return paused, true end
+            local most = settings()[2] and tonumber(settings()[2])
             return wait, most and redis.call('LLEN', active) >= most or false
         end
 
@@ -146,9 +147,8 @@ enum Lua {
         -- Milliseconds for which a rate limit forbids to take a job, and its window: the queue's own count before the
         -- worker's, the worker's window before the queue's (section 6).
         local function rateLimit(most, window)
-            local settings = redis.call('HMGET', meta, 'max', 'duration')
-            most = tonumber(settings[1] or most)
-            window = tonumber(window) or tonumber(settings[2] or '')
+            most = tonumber(settings()[3] or most)
+            window = tonumber(window) or tonumber(settings()[4] or '')
             if not most or not window then return 0, nil end
             local taken = tonumber(redis.call('GET', base .. 'limiter') or '0')
             if taken < most then return 0, window end
