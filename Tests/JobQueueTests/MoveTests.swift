@@ -170,7 +170,7 @@ extension Live {
                         (1...5_000).contains(
                             try await bull.redis.command("PTTL", bull.key("stalled-check")).number ?? 0))
                     #expect(try await pass() == [])  // the lock still stands
-                    let lease = Lease(job: id, token: "dead")
+                    let lease = Lease(job: id, token: "dead", lane: Lane())
                     #expect(try await worker.extendLocks(of: [lease]).isEmpty)
                     #expect(try await bull.redis.command("EXISTS", bull.key("stalled")) == 0)  // renewed: unmarked
                     try await bull.redis.command("DEL", bull.key("\(id):lock"))
