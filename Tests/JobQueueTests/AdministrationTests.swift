@@ -94,6 +94,54 @@ extension Live {
             }
         }
 
+        @Test func jobsAreChangedWhereTheyAre() async throws {
+            try await Harness.with { bull in
+                bull.clock.now = 1_700_000_000_000
+                let ids = try await bull.queue.add([
+                    NewJob("a", data: "{}"), NewJob("b", data: "{}", options: JobOptions(priority: 2)),
+                    NewJob("c", data: "{}", options: JobOptions(priority: 2)),
+                    NewJob("d", data: "{}", options: JobOptions(delay: .seconds(60))),
+                ])
+                try await bull.queue.setPriority(2, of: ids[0])
+                #expect(try await bull.list("wait").isEmpty)
+                try await bull.queue.setPriority(2, of: ids[2], first: true)
+                try await bull.queue.setData("7", of: ids[2])
+                let worker = bull.worker()
+                let first = try #require(try await bull.take(worker, token: "t"))
+                #expect(first.name == "c" && first.data == "7")
+                try await bull.queue.setPriority(0, of: ids[0])
+                #expect(try await bull.take(worker, token: "t")?.name == "a")
+                #expect(try await bull.take(worker, token: "t")?.name == "b")
+
+                try await bull.queue.setDelay(.seconds(5), of: ids[3])
+                try await bull.queue.setPriority(9, of: ids[3])
+                #expect(try await bull.scores("delayed") == [ids[3]: 1_700_000_005_000 * 4096])
+                #expect(try await bull.scores("marker")["1"] == 1_700_000_005_000)
+                #expect(try await bull.hash(ids[3])["delay"] == "5000")
+                #expect(
+                    try await bull.eventFields().last == [
+                        "event": "delayed", "jobId": ids[3], "delay": "1700000005000",
+                    ])
+                bull.clock.now += 5_000
+                #expect(try await bull.take(worker, token: "t")?.priority == 9)
+                let late = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.setDelay(.seconds(1), of: ids[3])
+                }
+                #expect(late?.code == .wrongState)
+                for refused: @Sendable () async throws -> Void in [
+                    { try await bull.queue.setPriority(-1, of: "1") }, { try await bull.queue.setData("{", of: "1") },
+                    { try await bull.queue.setDelay(.seconds(-1), of: "1") },
+                ] {
+                    let error = await #expect(throws: JobQueueError.self) { try await refused() }
+                    #expect(error?.code == .invalidJob)
+                }
+                let missing = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.setPriority(1, of: "none")
+                }
+                #expect(missing?.code == .jobMissing)
+            }
+        }
+
         @Test func drainingRemovesWhatWaitsAndWhatItOwns() async throws {
             try await Harness.with { bull in
                 let worker = bull.worker()
