@@ -21,14 +21,18 @@ package import Redis
 /// `CancellationError`.
 package final class Fleet: Sendable {
     package let users: UserStore
+    package let quotas: QuotaStore
     package let tokens: TokenStore
     package let environments: EnvironmentStore
     package let executions: ExecutionStore
+    package let hosts: HostStore
+    package let idempotency: IdempotencyStore
     package let audit: AuditLog
     package let outbox: Outbox
     package let provisionLog: ProvisionLogStore
     package let signals: EnvironmentSignals
     package let presence: GatewayPresence
+    package let sessions: SessionPresence
     package let authenticator: Authenticator
     package let provisionQueue: JobQueue
     package let controlQueue: JobQueue
@@ -39,7 +43,7 @@ package final class Fleet: Sendable {
 
     /// All of them, oldest first; never changed once released, only added to.
     package static var migrations: [Migration] {
-        [Schema.users, Schema.environments, Schema.executions, Schema.hosts]
+        [Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet]
     }
 
     package init(
@@ -53,6 +57,9 @@ package final class Fleet: Sendable {
         self.provisionQueue = provisionQueue
         self.controlQueue = controlQueue
         users = UserStore(database: database)
+        quotas = QuotaStore(database: database)
+        hosts = HostStore(database: database)
+        idempotency = IdempotencyStore(database: database, secretBox: secrets)
         authenticator = Authenticator(
             database: database, capacity: configuration.cachedTokens, lifetime: .seconds(60))
         tokens = TokenStore(database: database, authenticator: authenticator)
@@ -64,8 +71,10 @@ package final class Fleet: Sendable {
         outbox = Outbox(
             database: database, queues: [provisionQueue.name: provisionQueue, controlQueue.name: controlQueue],
             logger: logger)
+        sessions = SessionPresence(redis: redis, database: database, logger: logger)
         environments = EnvironmentStore(
-            database: database, secretBox: secrets, outbox: outbox, signals: signals, logger: logger)
+            database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
+            audit: audit, logger: logger)
     }
 }
 

@@ -10,11 +10,7 @@ package struct UserStore: Sendable {
         email: String? = nil, name: String, role: Caller.Role = .user, tier: Tier = .free, by actor: AuditActor,
         requestID: String? = nil
     ) async throws -> User {
-        guard Label.isLegal(name), email.map({ Label.isLegal($0, 3...320) && $0.contains("@") }) ?? true else {
-            throw ServiceError(
-                .invalidRequest, "User not created: the name or the email has no legal form.",
-                hint: "Give a name of 1 to 100 characters, and an email address or none.")
-        }
+        try Self.check(name: name, email: email, undone: "User not created")
         return try await ServiceError.translating("User '\(name)' not created") {
             do {
                 let rows = try await database.query(
@@ -27,9 +23,7 @@ package struct UserStore: Sendable {
                     """)
                 return try Self.single(rows, "'\(name)'")
             } catch let error as PostgresError where error.isUniqueViolation {
-                throw ServiceError(
-                    .alreadyExists, "User not created: the name or the email is taken.",
-                    hint: "Choose another, or make a token for the user that exists.")
+                throw Self.taken("User not created")
             }
         }
     }
@@ -60,15 +54,44 @@ package struct UserStore: Sendable {
 
     /// By id, at most 500; `after` continues after the last of a page.
     package func list(limit: Int = 100, after: UserID? = nil) async throws -> [User] {
+        try await search(UserFilter(), limit: limit, after: after)
+    }
+
+    /// By id, at most 500; `after` continues after the last of a page.
+    package func search(_ filter: UserFilter, limit: Int = 100, after: UserID? = nil) async throws -> [User] {
         try await ServiceError.translating("Users not read") {
             try await database.query(
                 """
                 SELECT \(raw: Self.columns) FROM users
-                WHERE id > COALESCE(\(after), '00000000-0000-0000-0000-000000000000')::uuid
+                WHERE id > COALESCE(\(after), '00000000-0000-0000-0000-000000000000')::uuid \(filter.conditions)
                 ORDER BY id LIMIT \(min(max(limit, 1), 500))
                 """
             ).map(User.init)
         }
+    }
+
+    /// Changes what is not `nil`. Role and suspension are told to every server. Throws `user_not_found`,
+    /// `already_exists` if name or email are taken, `invalid_request` if they have no legal form.
+    @discardableResult
+    package func update(
+        _ id: UserID, _ update: UserUpdate, by actor: AuditActor, requestID: String? = nil
+    ) async throws -> User {
+        try Self.check(name: update.name, email: update.email ?? nil, undone: "User \(id) not changed")
+        var assignments: SQL = "id = id"
+        var detail: [String: String] = [:]
+        if let name = update.name {
+            assignments = "\(assignments), name = \(name)"
+            detail["name"] = name
+        }
+        if case .some(let email) = update.email {
+            assignments = "\(assignments), email = \(email)"
+            detail["email"] = email ?? ""
+        }
+        if let role = update.role {
+            assignments = "\(assignments), role = \(role)"
+            detail["role"] = role.rawValue
+        }
+        return try await change(id, to: assignments, action: "user.update", detail: detail, actor, requestID)
     }
 
     /// Seen by the next call of the user. Throws `user_not_found`.
@@ -97,15 +120,35 @@ package struct UserStore: Sendable {
         try await ServiceError.translating("User \(id) not changed") {
             let line = AuditLog.line(
                 action, owner: "id", from: "changed", actor: actor, requestID: requestID, detail: detail)
-            let rows = try await database.query(
-                """
-                WITH changed AS (
-                    UPDATE users SET \(assignment), updated_at = now() WHERE id = \(id) RETURNING *),
-                \(line)
-                SELECT \(raw: Self.columns) FROM changed
-                """)
-            return try Self.single(rows, id.description)
+            do {
+                let rows = try await database.query(
+                    """
+                    WITH changed AS (
+                        UPDATE users SET \(assignment), updated_at = now() WHERE id = \(id) RETURNING *),
+                    \(line)
+                    SELECT \(raw: Self.columns) FROM changed
+                    """)
+                return try Self.single(rows, id.description)
+            } catch let error as PostgresError where error.isUniqueViolation {
+                throw Self.taken("User \(id) not changed")
+            }
         }
+    }
+
+    private static func check(name: String?, email: String?, undone: String) throws(ServiceError) {
+        guard name.map({ Label.isLegal($0) }) ?? true,
+            email.map({ Label.isLegal($0, 3...320) && $0.contains("@") }) ?? true
+        else {
+            throw ServiceError(
+                .invalidRequest, "\(undone): the name or the email has no legal form.",
+                hint: "Give a name of 1 to 100 characters, and an email address or none.")
+        }
+    }
+
+    private static func taken(_ undone: String) -> ServiceError {
+        ServiceError(
+            .alreadyExists, "\(undone): the name or the email is taken.",
+            hint: "Choose another, or use the user that exists.")
     }
 
     private static let columns = "id, name, email, role, tier, suspended_at, created_at"
