@@ -92,10 +92,15 @@ package struct Repository: Sendable, Hashable, Codable, CustomStringConvertible 
 
     /// The directory it is cloned into, below the home: the last part of its path, without `.git`.
     package var directory: String {
-        var path = Self.withoutTail(url)
-        while path.hasSuffix("/") { path.removeLast() }
-        let name = path.split { $0 == "/" || $0 == ":" }.last.map(String.init) ?? ""
-        return name.hasSuffix(".git") ? String(name.dropLast(4)) : name
+        let name = path.split(separator: "/").last ?? ""
+        return String(name.hasSuffix(".git") ? name.dropLast(4) : name)
+    }
+
+    /// What follows the host.
+    private var path: Substring {
+        let whole = Self.withoutTail(url)[...]
+        guard let scheme else { return whole.drop { $0 != ":" }.dropFirst() }
+        return whole.dropFirst(scheme.count + 3).drop { $0 != "/" }
     }
 
     private var scheme: String? { ["https", "ssh", "file"].first { url.hasPrefix("\($0)://") } }

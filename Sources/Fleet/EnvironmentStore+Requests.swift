@@ -57,14 +57,13 @@ extension EnvironmentStore {
 
     /// Moves one that is on its way to somewhere into `error`.
     private func giveUp(_ id: EnvironmentID, actor: AuditActor, requestID: String?) async throws {
-        guard actor.kind != .user else {
-            let error = ServiceError(
-                .forbidden, "Environment \(id) not destroyed by force: that is for admins.",
-                hint: "Leave 'force' out, or ask an admin.")
-            return try await auditingRefusal("destroy", of: id, owner: nil, by: actor, requestID) { throw error }
-        }
         _ = try await request(id, actor: actor, action: "give_up", requestID: requestID) { environment in
-            environment.state.isTransitional ? .error : nil
+            guard actor.kind != .user else {
+                throw ServiceError(
+                    .forbidden, "Environment \(environment.slug) not destroyed by force: that is for admins.",
+                    hint: "Leave 'force' out, or ask an admin.")
+            }
+            return environment.state.isTransitional ? .error : nil
         }
     }
 

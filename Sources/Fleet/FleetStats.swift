@@ -49,11 +49,10 @@ extension Fleet {
             }
             let runtime = try await database.query(
                 """
-                WITH moment AS (SELECT \(now)::timestamptz AS now, date_trunc('month', \(now)::timestamptz, 'UTC') AS month)
-                SELECT COALESCE(sum(extract(epoch FROM GREATEST(interval '0',
-                    LEAST(COALESCE(stopped_at, now), now) - GREATEST(started_at, month)))), 0)::float8 AS seconds
-                FROM environment_runs, moment
-                WHERE (stopped_at IS NULL OR stopped_at > month) AND started_at < now
+                WITH moment AS (
+                    SELECT \(now)::timestamptz AS now, date_trunc('month', \(now)::timestamptz, 'UTC') AS month)
+                SELECT (\(raw: QuotaStore.secondsOfMonth))::float8 AS seconds FROM environment_runs, moment
+                WHERE stopped_at IS NULL OR stopped_at > month
                 """
             ).first
             let hosts = try await database.query(

@@ -11,7 +11,7 @@ package struct HostStore: Sendable {
     /// Throws `already_exists` if there is one of that name, `invalid_request`, naming the field.
     package func add(
         name: String, address: String, capacity: MachineSize, by actor: AuditActor, requestID: String? = nil
-    ) async throws -> Host {
+    ) async throws -> VMHost {
         guard Self.isName(name) else {
             throw ServiceError.invalid("name", "has no legal form", "Give letters, digits, '.' and '-', at most 100.")
         }
@@ -45,26 +45,26 @@ package struct HostStore: Sendable {
     }
 
     /// By name, at most 500; `after` continues after the last of a page.
-    package func list(limit: Int = 100, after: String? = nil) async throws -> [Host] {
+    package func list(limit: Int = 100, after: String? = nil) async throws -> [VMHost] {
         try await ServiceError.translating("Hosts not read") {
             try await database.query(
                 Self.selection(
                     where: "hosts.name > \(after ?? "")",
                     tail: "ORDER BY hosts.name LIMIT \(min(max(limit, 1), 500))")
-            ).map(Host.init)
+            ).map(VMHost.init)
         }
     }
 
-    package func find(_ name: String) async throws -> Host? {
+    package func find(_ name: String) async throws -> VMHost? {
         guard Self.isName(name) else { return nil }
         return try await ServiceError.translating("Host '\(name)' not read") {
-            try await database.query(Self.selection(where: "hosts.name = \(name)")).first.map(Host.init)
+            try await database.query(Self.selection(where: "hosts.name = \(name)")).first.map(VMHost.init)
         }
     }
 
-    package func find(_ id: HostID) async throws -> Host? {
+    package func find(_ id: HostID) async throws -> VMHost? {
         try await ServiceError.translating("Host \(id) not read") {
-            try await database.query(Self.selection(where: "hosts.id = \(id)")).first.map(Host.init)
+            try await database.query(Self.selection(where: "hosts.id = \(id)")).first.map(VMHost.init)
         }
     }
 
@@ -72,31 +72,31 @@ package struct HostStore: Sendable {
 
     /// Places nothing more on it.
     @discardableResult
-    package func cordon(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> Host {
+    package func cordon(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> VMHost {
         try await set(.cordoned, name, "host.cordon", actor, requestID)
     }
 
     /// Has it take environments again, out of whatever an admin put it into.
     @discardableResult
-    package func uncordon(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> Host {
+    package func uncordon(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> VMHost {
         try await set(.ready, name, "host.uncordon", actor, requestID)
     }
 
     /// Has a worker stop what runs on it; then it is in `maintenance` (``settleDrained()``).
     @discardableResult
-    package func drain(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> Host {
+    package func drain(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> VMHost {
         try await set(.draining, name, "host.drain", actor, requestID)
     }
 
     /// For a host on which nothing runs.
     @discardableResult
-    package func maintenance(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> Host {
+    package func maintenance(_ name: String, by actor: AuditActor, requestID: String? = nil) async throws -> VMHost {
         try await set(.maintenance, name, "host.maintenance", actor, requestID)
     }
 
     private func set(
         _ state: HostState, _ name: String, _ action: String, _ actor: AuditActor, _ requestID: String?
-    ) async throws -> Host {
+    ) async throws -> VMHost {
         try await changing(name) { host, connection in
             guard host.state != state else { return host }
             guard host.state.successors.contains(state) else {
@@ -166,7 +166,7 @@ package struct HostStore: Sendable {
 
     /// Lends a host as it is while nobody else changes it or places on it.
     private func changing<Result>(
-        _ name: String, _ body: (Host, PostgresConnection) async throws -> Result
+        _ name: String, _ body: (VMHost, PostgresConnection) async throws -> Result
     ) async throws -> Result {
         guard Self.isName(name) else { throw Self.notFound(name) }
         return try await ServiceError.translating("Host '\(name)' not changed") {
@@ -197,9 +197,9 @@ package struct HostStore: Sendable {
 
     private static func host(
         _ condition: SQL, _ name: String, on connection: PostgresConnection
-    ) async throws -> Host {
+    ) async throws -> VMHost {
         guard let row = try await connection.query(selection(where: condition)).first else { throw notFound(name) }
-        return try Host(row: row)
+        return try VMHost(row: row)
     }
 
     private static func line(
@@ -228,7 +228,7 @@ package struct HostStore: Sendable {
     }
 }
 
-extension Host {
+extension VMHost {
     init(row: PostgresRow) throws {
         id = try row.decode("id")
         name = try row.decode("name")

@@ -70,6 +70,12 @@ package struct QuotaStore: Sendable {
     /// States in which a machine is up, or on its way up or down.
     static let runningStates = "('requested', 'provisioning', 'starting', 'running', 'stopping')"
 
+    /// What of the runs of `environment_runs` lies between `moment.month` and `moment.now`, in seconds.
+    static let secondsOfMonth = """
+        COALESCE(sum(extract(epoch FROM GREATEST(interval '0',
+            LEAST(COALESCE(stopped_at, now), now) - GREATEST(started_at, month)))), 0)
+        """
+
     func ledger(of user: UserID, at now: Date? = nil) async throws -> Ledger {
         try await ServiceError.translating("Quota of user \(user) not read") {
             try await database.withConnection { try await Self.ledger(of: user, on: $0, locking: false, at: now) }
@@ -97,10 +103,8 @@ package struct QuotaStore: Sendable {
                     count(*) FILTER (WHERE state IN \(raw: runningStates)) AS running
                 FROM dev_environments WHERE user_id = \(user) AND state <> 'destroyed'),
             runtime AS (
-                SELECT COALESCE(sum(extract(epoch FROM
-                    GREATEST(interval '0', COALESCE(stopped_at, now) - GREATEST(started_at, month)))), 0) AS seconds
-                FROM environment_runs, moment
-                WHERE user_id = \(user) AND (stopped_at IS NULL OR stopped_at > month) AND started_at < now)
+                SELECT \(raw: secondsOfMonth) AS seconds FROM environment_runs, moment
+                WHERE user_id = \(user) AND (stopped_at IS NULL OR stopped_at > month))
             SELECT users.tier, users.suspended_at IS NOT NULL AS is_suspended,
                 quotas.environments AS max_environments, quotas.running_environments AS max_running,
                 quotas.vcpus AS max_vcpus, quotas.memory_mb AS max_memory_mb, quotas.disk_mb AS max_disk_mb,

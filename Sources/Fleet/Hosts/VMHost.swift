@@ -1,7 +1,7 @@
 package import Foundation
 
 /// A machine of ours that VMs are placed on, and what lives on it.
-package struct Host: Sendable, Hashable {
+package struct VMHost: Sendable, Hashable {
     package let id: HostID
     package let name: String
     package let address: String
