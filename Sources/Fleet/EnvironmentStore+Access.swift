@@ -2,10 +2,11 @@ import Foundation
 import Logging
 
 extension EnvironmentStore {
-    /// The environment of that id or slug, if the caller may do `action` to it: their own, or anybody's for an admin.
-    /// Throws `environment_not_found` otherwise; that somebody tried to do it to another's is a line in the audit log.
+    /// The environment of that id or slug, if the caller may do `action` to it: their own, or anybody's for an admin
+    /// where admins are admitted. Throws `environment_not_found` otherwise; that somebody tried to do it to another's
+    /// is a line in the audit log.
     package func authorized(
-        _ name: String, for caller: Caller, to action: String, requestID: String?
+        _ name: String, for caller: Caller, to action: String, requestID: String?, admitsAdmins: Bool = true
     ) async throws -> Environment {
         let found: Environment? =
             if let id = EnvironmentID(name) {
@@ -15,21 +16,22 @@ extension EnvironmentStore {
             } else {
                 nil
             }
-        return try await authorized(found, name, for: caller, to: action, requestID: requestID)
+        return try await authorized(found, name, for: caller, action, requestID, admitsAdmins)
     }
 
     package func authorized(
         _ id: EnvironmentID, for caller: Caller, to action: String, requestID: String?
     ) async throws -> Environment {
-        try await authorized(try await find(id), "\(id)", for: caller, to: action, requestID: requestID)
+        try await authorized(try await find(id), "\(id)", for: caller, action, requestID, true)
     }
 
     private func authorized(
-        _ found: Environment?, _ name: String, for caller: Caller, to action: String, requestID: String?
+        _ found: Environment?, _ name: String, for caller: Caller, _ action: String, _ requestID: String?,
+        _ admitsAdmins: Bool
     ) async throws -> Environment {
         let refusal = ServiceError.environmentNotFound(String(name.prefix(64)))
         guard let found else { throw refusal }
-        guard found.userID == caller.userID || caller.isAdmin else {
+        guard found.userID == caller.userID || (admitsAdmins && caller.isAdmin) else {
             await recordRefusal(
                 action, of: found.id, owner: found.userID, by: AuditActor(caller), requestID, code: .forbidden)
             throw refusal  // whether it exists is not told
