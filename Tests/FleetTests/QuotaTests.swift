@@ -72,6 +72,20 @@ extension Live {
             }
         }
 
+        /// Else every line of the audit log about the user would wait, and a worker's move deadlock with a start.
+        @Test func whoCountsHoldsNobodyUpWhoOnlyNamesTheUser() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.create(for: caller)
+                try await bench.pool.withTransaction { connection in
+                    _ = try await QuotaStore.ledger(of: caller.userID, on: connection, locking: true)
+                    // Beside the transaction: were they held up, it would be until their statements time out.
+                    try await bench.fleet.audit.record("test", actor: .system("test"), user: caller.userID)
+                    try await bench.move(vm, .running)
+                }
+            }
+        }
+
         @Test func whatIsDestroyedMakesRoom() async throws {
             try await withFleet { bench in
                 let caller = try await bench.caller()
