@@ -84,8 +84,8 @@ package struct EnvironmentRequest: Sendable {
     }
 }
 
-/// What may be changed of an environment; `nil` leaves it as it is.
-package struct EnvironmentUpdate: Sendable {
+/// What may be changed of an environment; `nil` leaves it as it is. Holds secrets: its description leaves them out.
+package struct EnvironmentUpdate: Sendable, CustomStringConvertible {
     package var name: String?
     /// All of them: those not among these are gone.
     package var variables: [String: String]?
@@ -96,7 +96,15 @@ package struct EnvironmentUpdate: Sendable {
 
     package init() {}
 
-    var isEmpty: Bool { name == nil && variables == nil && durationHours == nil && initScript == nil }
+    package var description: String { "update of \(fields.joined(separator: ", "))" }
+
+    /// What is not `nil`, by its name in the API.
+    var fields: [String] {
+        [
+            name == nil ? nil : "name", variables == nil ? nil : "variables",
+            initScript == nil ? nil : "initScript", durationHours == nil ? nil : "durationHours",
+        ].compactMap(\.self)
+    }
 }
 
 /// The three measures of a machine.

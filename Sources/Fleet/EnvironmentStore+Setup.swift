@@ -30,7 +30,7 @@ extension EnvironmentStore {
         return try await auditingRefusal(
             "update", of: id, owner: environment.userID, by: AuditActor(caller), requestID
         ) {
-            if update.isEmpty { return environment }
+            if update.fields.isEmpty { return environment }
             if let name = update.name { try EnvironmentRequest.check(name: name) }
             if case .some(let hours) = update.durationHours { try EnvironmentRequest.check(durationHours: hours) }
             return try await ServiceError.translating("Environment \(id) not changed") {
@@ -62,11 +62,6 @@ extension EnvironmentStore {
         try setup.check()
         let isScriptNew = setup.initScript != before.initScript && setup.initScript != nil
         let changesExpiry = update.durationHours != nil
-        var changed: [String] = []
-        if update.name != nil { changed.append("name") }
-        if update.variables != nil { changed.append("variables") }
-        if update.initScript != nil { changed.append("initScript") }
-        if changesExpiry { changed.append("durationHours") }
         let sealed = setup == EnvironmentSetup() ? nil : try seal(setup, of: id)
         let updated = try await connection.query(
             """
@@ -85,7 +80,7 @@ extension EnvironmentStore {
                 INSERT INTO environment_audit_log (environment_id, user_id, actor_kind, actor_id, action, request_id,
                     detail)
                 SELECT id, user_id, \(actor.kind)::text, \(actor.id)::text, 'update', \(requestID)::text,
-                    \(AuditLog.json(["fields": changed.joined(separator: " ")]))::jsonb
+                    \(AuditLog.json(["fields": update.fields.joined(separator: " ")]))::jsonb
                 FROM changed)
             SELECT \(raw: Self.columns) FROM changed
             """)

@@ -12,12 +12,16 @@ package import Redis
 /// `vm-provision` and `vm-control` under ids fixed by environment and generation, so that many who ask make one job and
 /// a job that was lost can be added again blindly.
 ///
-/// Redis carries work and signals and may be lost whole: jobs come back from the rows (``Outbox/ensureJob(for:)``),
-/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``GatewayPresence``)
-/// is told again within seconds.
+/// What users may have (``QuotaStore``) and where it is put (``Placement``) is counted inside the transaction that takes
+/// it, behind locks: of the user's row, then of who places, then of the host's row. What is refused there is written
+/// down after it.
 ///
-/// Keys and the runners' secrets are sealed with the server's key and bound to their row; of tokens only hashes are
-/// kept. Every list is paged, every wait bounded by the rooms below. All calls throw ``ServiceError``, or
+/// Redis carries work and signals and may be lost whole: jobs come back from the rows (``Outbox/ensureJob(for:)``),
+/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``GatewayPresence``,
+/// ``SessionPresence``) is told again within seconds.
+///
+/// Keys, the runners' secrets and setups are sealed with the server's key and bound to their row; of tokens only hashes
+/// are kept. Every list is paged, every wait bounded by the rooms below. All calls throw ``ServiceError``, or
 /// `CancellationError`.
 package final class Fleet: Sendable {
     package let users: UserStore

@@ -77,20 +77,15 @@ package struct UserStore: Sendable {
         _ id: UserID, _ update: UserUpdate, by actor: AuditActor, requestID: String? = nil
     ) async throws -> User {
         try Self.check(name: update.name, email: update.email ?? nil, undone: "User \(id) not changed")
-        var assignments: SQL = "id = id"
+        var assignments: SQL = "updated_at = now()"
         var detail: [String: String] = [:]
-        if let name = update.name {
-            assignments = "\(assignments), name = \(name)"
-            detail["name"] = name
+        func set(_ column: String, _ value: SQL, shown: String) {
+            assignments = "\(assignments), \(raw: column) = \(value)"
+            detail[column] = shown
         }
-        if case .some(let email) = update.email {
-            assignments = "\(assignments), email = \(email)"
-            detail["email"] = email ?? ""
-        }
-        if let role = update.role {
-            assignments = "\(assignments), role = \(role)"
-            detail["role"] = role.rawValue
-        }
+        if let name = update.name { set("name", "\(name)", shown: name) }
+        if case .some(let email) = update.email { set("email", "\(email)", shown: email ?? "") }
+        if let role = update.role { set("role", "\(role)", shown: role.rawValue) }
         return try await change(id, to: assignments, action: "user.update", detail: detail, actor, requestID)
     }
 
@@ -100,7 +95,8 @@ package struct UserStore: Sendable {
         _ tier: Tier, of id: UserID, by actor: AuditActor, requestID: String? = nil
     ) async throws -> User {
         try await change(
-            id, to: "tier = \(tier)", action: "user.tier", detail: ["tier": tier.rawValue], actor, requestID)
+            id, to: "tier = \(tier), updated_at = now()", action: "user.tier", detail: ["tier": tier.rawValue], actor,
+            requestID)
     }
 
     /// A suspended user's tokens are refused from now on; their VMs are left alone. Throws `user_not_found`.
@@ -109,12 +105,15 @@ package struct UserStore: Sendable {
         _ suspended: Bool, _ id: UserID, by actor: AuditActor, requestID: String? = nil
     ) async throws -> User {
         try await change(
-            id, to: suspended ? "suspended_at = COALESCE(suspended_at, now())" : "suspended_at = NULL",
+            id,
+            to: suspended
+                ? "suspended_at = COALESCE(suspended_at, now()), updated_at = now()"
+                : "suspended_at = NULL, updated_at = now()",
             action: suspended ? "user.suspend" : "user.resume", detail: [:], actor, requestID)
     }
 
     private func change(
-        _ id: UserID, to assignment: SQL, action: String, detail: [String: String], _ actor: AuditActor,
+        _ id: UserID, to assignments: SQL, action: String, detail: [String: String], _ actor: AuditActor,
         _ requestID: String?
     ) async throws -> User {
         try await ServiceError.translating("User \(id) not changed") {
@@ -124,7 +123,7 @@ package struct UserStore: Sendable {
                 let rows = try await database.query(
                     """
                     WITH changed AS (
-                        UPDATE users SET \(assignment), updated_at = now() WHERE id = \(id) RETURNING *),
+                        UPDATE users SET \(assignments) WHERE id = \(id) RETURNING *),
                     \(line)
                     SELECT \(raw: Self.columns) FROM changed
                     """)

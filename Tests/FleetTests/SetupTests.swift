@@ -60,6 +60,20 @@ import Testing
         #expect(error.map { "\($0)".contains("s3cret") } == false)
     }
 
+    @Test func nothingThatHoldsSecretsDescribesThem() {
+        var request = EnvironmentRequest(name: "box", provider: "local")
+        request.variables = ["A": "s3cret"]
+        request.initScript = "s3cret"
+        request.repository = Repository(url: "https://s3cret@host/repo")
+        var update = EnvironmentUpdate()
+        update.variables = ["A": "s3cret"]
+        update.initScript = "s3cret"
+        for text in ["\(request)", "\(request.setup)", "\(update)", String(reflecting: request)] {
+            #expect(!text.contains("s3cret"), "\(text)")
+        }
+        #expect("\(update)" == "update of variables, initScript")
+    }
+
     @Test func whatIsWithinTheBoundsIsTaken() throws {
         var setup = EnvironmentSetup(variables: ["_": "", "PATH_2": "a=b\n\u{1F426}"], initScript: "echo hi\n")
         try setup.check()
