@@ -23,6 +23,17 @@ package struct InitializationOutcome: Sendable, Hashable {
     package let durationMs: Int
 
     package var isSuccess: Bool { reason == .exited && exitCode == 0 }
+
+    package init(
+        step: Step?, reason: ExitReport.Reason, exitCode: Int?, signal: String?, output: String, durationMs: Int
+    ) {
+        self.step = step
+        self.reason = reason
+        self.exitCode = exitCode
+        self.signal = signal
+        self.output = output
+        self.durationMs = durationMs
+    }
 }
 
 /// Makes a freshly started machine ready as its environment's setup says: clones the repository, then runs the init

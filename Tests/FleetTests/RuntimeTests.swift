@@ -52,6 +52,21 @@ extension Live {
             }
         }
 
+        @Test func aRunWhoseEndNobodyWroteNeitherHoldsTheNextUpNorCounts() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.create(for: caller)
+                try await bench.pool.execute(
+                    """
+                    INSERT INTO environment_runs (environment_id, user_id, started_at)
+                    VALUES (\(vm.id), \(vm.userID), now() - interval '20 days')
+                    """)
+                try await bench.move(vm, .running)
+                #expect(try await bench.fleet.quotas.usage(of: caller.userID).runtimeSeconds < 60)
+                #expect(try await bench.count("SELECT count(*) FROM environment_runs") == 1)
+            }
+        }
+
         /// Runs of a March: one that began in February, one under way, one of another user.
         @Test func hoursAreThoseOfTheCalendarMonthInUTC() async throws {
             try await withFleet { bench in

@@ -77,7 +77,9 @@ extension EnvironmentStore {
                 RETURNING *),
             begun AS (
                 INSERT INTO environment_runs (environment_id, user_id, started_at)
-                SELECT id, user_id, running_since FROM moved WHERE state = 'running'),
+                SELECT id, user_id, running_since FROM moved WHERE state = 'running'
+                -- One whose end nobody wrote, a worker of an older version say: how long it was is not known.
+                ON CONFLICT (environment_id) WHERE stopped_at IS NULL DO UPDATE SET started_at = excluded.started_at),
             ended AS (
                 UPDATE environment_runs SET stopped_at = GREATEST(started_at, now()) FROM moved
                 WHERE environment_id = moved.id AND stopped_at IS NULL AND \(endsRun)::boolean),
