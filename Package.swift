@@ -59,7 +59,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Worker",
-            dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging],
+            dependencies: [
+                "Cryptography", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging,
+            ],
             swiftSettings: settings),
 
         .target(
