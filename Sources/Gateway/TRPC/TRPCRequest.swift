@@ -1,0 +1,179 @@
+import Fleet
+import HTTPTypes
+
+/// What a request asks for, read from its head alone: which procedures, in what form the answer is wanted, who the
+/// query says is calling. Names nothing that exists; that is the router's to find out.
+struct TRPCRequest: Sendable {
+    /// How answers are written.
+    enum Form {
+        case single  // one envelope
+        case batch  // an array of envelopes
+        case lines  // JSON Lines, an envelope when it is ready
+        case events  // server-sent events
+    }
+
+    let form: Form
+    let paths: [String]
+    /// What is wrong with all of it; belongs to no call.
+    private(set) var fault: TRPCFault?
+    /// A token from `connectionParams`: an EventSource can send no header.
+    let token: String?
+    /// Where a reader that lost its connection was (header first, then the two names tRPC takes in the query).
+    let lastEventID: String?
+
+    init(_ head: HTTPRequest, _ target: RequestTarget, prefix: String, batchLimit: Int) {
+        let name = RequestTarget.decoded(target.path.dropFirst(prefix.count))
+        let isBatch = target["batch"] == "1"
+        // Decoded first, then split: a comma may come as %2C.
+        paths =
+            isBatch
+            ? (name ?? "").split(separator: ",", omittingEmptySubsequences: false).map(String.init) : [name ?? ""]
+        let wantsLines = head.headerFields[.trpcAccept] == "application/jsonl" || head.accepts("application/jsonl")
+        form =
+            head.accepts("text/event-stream") ? .events : !isBatch ? .single : wantsLines ? .lines : .batch
+        lastEventID =
+            [head.headerFields[.lastEventID], target["lastEventId"], target["Last-Event-Id"]]
+            .compactMap { $0 }.first { !$0.isEmpty }
+        var fault = Self.refusal(of: head)
+        do {
+            token = try Self.token(in: target["connectionParams"])
+        } catch {
+            token = nil
+            fault = fault ?? TRPCFault(error, as: .parseError)
+        }
+        func check(_ isFine: Bool, _ message: String, _ hint: String) {
+            if !isFine, fault == nil { fault = TRPCFault(ServiceError(.invalidRequest, message, hint: hint)) }
+        }
+        check(name != nil, "The path is not well escaped.", "Escape it as encodeURIComponent does.")
+        check(
+            isBatch || !wantsLines, "Streaming requests must be batched (you can do a batch of 1)",
+            "Add 'batch=1' to the query, with an input like {\"0\":…}.")
+        check(
+            paths.count <= batchLimit, "Batch call exceeds maximum size",
+            "At most \(batchLimit) calls fit in one; set 'maxItems' of the link to that.")
+        self.fault = fault
+    }
+
+    private init(_ form: Form, of request: TRPCRequest) {
+        self.form = form
+        paths = request.paths
+        fault = request.fault
+        token = request.token
+        lastEventID = request.lastEventID
+    }
+
+    /// The same request, answered with events although it did not ask for them by name.
+    var asEvents: TRPCRequest { TRPCRequest(.events, of: self) }
+
+    mutating func refuse(_ fault: TRPCFault) { self.fault = self.fault ?? fault }
+
+    /// Bodies are JSON; a `GET` may say of its body, of which there is none, what it likes.
+    private static func refusal(of head: HTTPRequest) -> TRPCFault? {
+        let type = head.headerFields[.contentType]?.lowercased()
+        let hint = "Send 'content-type: application/json'."
+        if head.method == .get {
+            guard let type, type.hasPrefix("multipart/form-data") || type.hasPrefix("application/octet-stream") else {
+                return nil
+            }
+            return TRPCFault(
+                ServiceError(.methodNotAllowed, "A GET carries no \(type.prefix(64)).", hint: "Send it as a POST."))
+        }
+        guard let type else {
+            return TRPCFault(ServiceError(.unsupportedMediaType, "Missing content-type header", hint: hint))
+        }
+        guard type.hasPrefix("application/json") else {
+            return TRPCFault(
+                ServiceError(.unsupportedMediaType, "Unsupported content-type \"\(type.prefix(64))\"", hint: hint))
+        }
+        return nil
+    }
+
+    /// Of an object of strings, or `null`: `token` is one, `authorization` a header's value.
+    private static func token(in parameters: String?) throws(ServiceError) -> String? {
+        guard let parameters, !parameters.isEmpty else { return nil }
+        var reader = try JSONReader(Array(parameters.utf8), of: "value of 'connectionParams'")
+        var token: String?
+        try reader.document { (reader: inout JSONReader) throws(ServiceError) in
+            if try reader.null() { return }
+            try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
+                let value = try reader.string()
+                switch name.lowercased() {
+                case "token": token = value
+                case "authorization" where value.lowercased().hasPrefix("bearer "):
+                    token = token ?? String(value.dropFirst(7))
+                default: break
+                }
+            }
+        }
+        return token
+    }
+}
+
+/// The inputs of a request's calls, from the query or the body.
+struct TRPCInputs: Sendable {
+    private enum Content {
+        case none
+        case one([UInt8])
+        case byIndex([Int: [UInt8]])
+        case bad(ServiceError)
+    }
+    private let content: Content
+
+    /// `text` is what was sent: JSON, nothing at all, or why it could not be had.
+    init(_ text: Result<[UInt8], ServiceError>, isBatch: Bool) {
+        do throws(ServiceError) {
+            let bytes = try text.get()
+            content =
+                if bytes.isEmpty { .none } else if isBatch { .byIndex(try Self.split(bytes)) } else { .one(bytes) }
+        } catch {
+            content = .bad(error)
+        }
+    }
+
+    subscript(index: Int) -> Result<[UInt8]?, ServiceError> {
+        switch content {
+        case .none: .success(nil)
+        case .one(let bytes): .success(bytes)
+        case .byIndex(let inputs): .success(inputs[index])
+        case .bad(let error): .failure(error)
+        }
+    }
+
+    /// `{"0":…,"1":…}`; a call without input has no key, and keys without a call do no harm.
+    private static func split(_ bytes: [UInt8]) throws(ServiceError) -> [Int: [UInt8]] {
+        var reader = try JSONReader(bytes, of: "input")
+        var inputs: [Int: [UInt8]] = [:]
+        var isObject = true
+        try reader.document { (reader: inout JSONReader) throws(ServiceError) in
+            guard bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{") else {
+                isObject = false
+                try reader.any()
+                return
+            }
+            try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
+                let value = Array(try reader.any())
+                if let index = Int(name), "\(index)" == name { inputs[index] = value }
+            }
+        }
+        guard isObject else {
+            throw ServiceError(
+                .invalidRequest, "\"input\" needs to be an object when doing a batch call",
+                hint: "Key the inputs by the index of their call: {\"0\":…,\"1\":…}.")
+        }
+        return inputs
+    }
+}
+
+extension HTTPRequest {
+    /// Whether the `Accept` header names exactly this type; `*/*` asks for nothing in particular.
+    fileprivate func accepts(_ type: String) -> Bool {
+        headerFields[.accept]?.split(separator: ",").contains { range in
+            range.split(separator: ";").first.map { $0.filter { $0 != " " }.lowercased() } == type
+        } ?? false
+    }
+}
+
+extension HTTPField.Name {
+    static let trpcAccept = HTTPField.Name("trpc-accept")!
+    static let lastEventID = HTTPField.Name("Last-Event-ID")!
+}
