@@ -61,6 +61,8 @@ struct Wiring: Sendable {
         configuration.provider = settings.provider
         configuration.drainTimeout = drain
         configuration.catalog = VMProviders.catalog(settings)
+        configuration.trpc.allowedOrigins = settings.allowedOrigins
+        configuration.trpc.allowsMethodOverride = settings.methodOverride
         let gateway = GatewayService(
             execution: execution, fleet: fleet, configuration: configuration, logger: Logger(label: "martlet.gateway")
         ) { port in

@@ -132,7 +132,8 @@ import Testing
             _ = try await client.openTRPC("GET", Self.path(#"{"command":"x"}"#), ["Last-Event-ID: \(Self.id):0:0:0"])
             let values = Self.events(try await client.streamToEnd()).filter { $0.name == "message" }
             #expect(
-                values.count == 1 && values[0].data?.contains(#"{"type":"error","message":"The run ended as"#) == true)
+                values.count == 1
+                    && values[0].data?.contains(#"{"type":"error","message":"The run was cancelled"#) == true)
         }
         operations.execution = { id, _ in
             .ended(id, state: .exited, exitCode: 3, stdout: [97], stderr: [], stdoutBytes: 100)

@@ -70,13 +70,17 @@ extension StreamedValue {
         if missing == 0, let report, report.reason != .cancelled, report.fault == nil {
             return .exit(report, after: position)
         }
-        var message = report == nil ? run.errorMessage ?? "The run was lost." : "The run ended as '\(run.state)'"
+        var message: String
+        switch report?.reason {
+        case nil: message = (run.errorMessage ?? "The run was lost").trimming(".")
+        case .cancelled: message = "The run was cancelled while its reader was away, or because it went away"
+        case let reason?: message = "The run ended while its reader was away (\(reason.rawValue))"
+        }
         if let code = run.exitCode { message += " with exit code \(code)" }
-        message += " while its reader was away"
         if missing > 0 { message += "; \(missing) bytes of its output were not kept" }
         return .error(
             ServiceError(
-                .executionLost, message + ". Nothing was run again.",
+                .executionLost, message + ". It was not run again.",
                 hint: "Leaving a subscription stops its run. See GET /v1/executions/\(run.id)."), after: position)
     }
 }
@@ -176,7 +180,7 @@ extension ExitReport {
     /// it. ``signal`` and ``reason`` still say what happened.
     var withExitCode: ExitReport {
         var report = self
-        report.exitCode = exitCode ?? 128 + (signal.flatMap { Self.signals[$0] } ?? SIGKILL).asInt
+        report.exitCode = exitCode ?? 128 + Int(signal.flatMap { Self.signals[$0] } ?? SIGKILL)
         return report
     }
 
@@ -189,8 +193,10 @@ extension ExitReport {
     ]
 }
 
-extension Int32 {
-    fileprivate var asInt: Int { Int(self) }
+extension String {
+    fileprivate func trimming(_ suffix: String) -> String {
+        hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
+    }
 }
 
 extension TextJoiner.Piece {

@@ -82,38 +82,36 @@ struct TRPCRouter: Sendable {
             return (request, request.paths.map { PlannedCall(path: $0, readiness: .failure(fault)) })
         }
         // One caller for all calls, looked for once there is one to make.
-        var caller: Result<Caller, TRPCFault>?
-        var admitted: [Result<Procedure, TRPCFault>] = []
+        var known: Result<Caller, TRPCFault>?
+        var admitted: [Result<(Procedure, Caller), TRPCFault>] = []
         for (path, procedure) in zip(request.paths, found) {
             do throws(TRPCFault) {
                 let procedure = try checked(procedure, at: path, of: request, method: exchange.head.method)
-                let known = if let caller { caller } else { await authenticated(exchange, request) }
-                caller = known
-                if procedure.access == .admin, !(try known.get().isAdmin) {
+                let result = if let known { known } else { await authenticated(exchange, request) }
+                known = result
+                let caller = try result.get()
+                if procedure.access == .admin, !caller.isAdmin {
                     throw TRPCFault(
                         ServiceError(
                             .forbidden, "Admin access required",
                             hint: "Use an admin's token that has the scope 'admin'."))
                 }
-                admitted.append(.success(procedure))
+                admitted.append(.success((procedure, caller)))
             } catch {
                 admitted.append(.failure(error))
             }
         }
-        let readsInput = admitted.contains { (try? $0.get().readsInput) ?? false }
+        let readsInput = admitted.contains { (try? $0.get().0.readsInput) ?? false }
         let inputs = TRPCInputs(
             readsInput ? await inputText(of: exchange) : .success([]), isBatch: request.form.isBatched)
         let calls = zip(request.paths, admitted).enumerated().map { index, call in
             PlannedCall(
                 path: call.0,
-                readiness: call.1.flatMap { procedure in
-                    (caller ?? .failure(TRPCFault(.shuttingDown))).map { caller in
-                        PlannedCall.Ready(
-                            procedure: procedure,
-                            call: ProcedureCall(
-                                caller: caller, exchange: exchange, input: inputs[index],
-                                lastEventID: request.lastEventID))
-                    }
+                readiness: call.1.map { procedure, caller in
+                    PlannedCall.Ready(
+                        procedure: procedure,
+                        call: ProcedureCall(
+                            caller: caller, exchange: exchange, input: inputs[index], lastEventID: request.lastEventID))
                 })
         }
         return (request, calls)
