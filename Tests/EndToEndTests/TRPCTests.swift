@@ -37,7 +37,7 @@ import Testing
         let martlet = try shared()
         let path = try subscription(#"{"command":"echo one; echo two >&2; exit 5","tracked":true}"#)
         let answer = try await martlet.send("GET", path, accept: "text/event-stream")
-        #expect(answer.text.hasPrefix("event: connected\n") && answer.text.hasSuffix("event: return\ndata: \n\n"))
+        #expect(answer.text.hasPrefix("event: connected\n") && answer.text.hasSuffix("event: return\ndata: {}\n\n"))
         #expect(answer.text.contains(#"data: {"type":"stdout","data":"one\n"}"#))
         #expect(answer.text.contains(#"data: {"type":"stderr","data":"two\n"}"#))
         #expect(answer.text.contains(#"data: {"type":"exit","code":5,"#))

@@ -83,7 +83,7 @@ import Testing
             _ = try await client.openTRPC("GET", "vm.executeCodeStream?input=" + escaped(#"{"command":"x"}"#))
             let events = try await client.streamToEnd()
             #expect(events.contains(#"data: {"type":"error","message":"It is broken.""#), "\(events)")
-            #expect(events.hasSuffix("event: return\ndata: \n\n"))
+            #expect(events.hasSuffix("id: none\ndata: {}\n\nevent: return\ndata: {}\n\n"), "\(events)")
         }
     }
 

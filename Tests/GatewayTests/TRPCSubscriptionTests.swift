@@ -186,9 +186,9 @@ import Testing
             $0.trpc.pingInterval = .milliseconds(10)
         } _: { client in
             _ = try await client.openTRPC("GET", Self.path(#"{"command":"x"}"#))
-            for _ in 0..<3 { try await client.read(until: "event: ping\ndata:\n\n") }
+            for _ in 0..<3 { try await client.read(until: "event: ping\ndata: {}\n\n") }
             gate.open()
-            try await client.read(until: "event: return\ndata: \n\n")
+            try await client.read(until: "event: return\ndata: {}\n\n")
         }
     }
 }

@@ -64,7 +64,8 @@ struct EventsAnswer: Sendable {
 /// With `isTracked` each value has its position as `id:`, and the client hands its program `{id, data}`. Without, the
 /// program gets bare values; but an EventSource that lost its connection opens it again by itself, and what ran once
 /// must not run twice. So each write ends with a `ping` that has the position as its id, which the EventSource sends
-/// back and nobody else looks at, and the values after it begin by taking the id back.
+/// back and nobody else looks at, and the values after it begin by taking the id back (an empty `id:` does, HTML
+/// Standard 9.2.6).
 final class EventSink: ValueSink {
     private enum Phase {
         case connecting
@@ -86,7 +87,7 @@ final class EventSink: ValueSink {
         var events = ByteBuffer()
         // A client that finds it silent asks again, with the id only if values have one: else it would run twice.
         Self.write("connected", isTracked ? reconnecting : "{}", id: isTracked ? position : nil, into: &events)
-        if !isTracked { Self.write("ping", "", id: position, into: &events) }
+        if !isTracked { Self.write("ping", "{}", id: position, into: &events) }
         try await stream.write(events)
     }
 
@@ -98,15 +99,17 @@ final class EventSink: ValueSink {
             events.writeImmutableBuffer(value.json)
             events.writeStaticString("\n\n")
         }
-        if before != .tracked, let last = values.last, !last.position.isEmpty {
-            Self.write("ping", "", id: last.position, into: &events)
+        if before != .tracked, let last = values.last {
+            Self.write("ping", "{}", id: last.position, into: &events)
         }
         try await stream.write(events)
     }
 
     func ping() async throws {
         guard phase.withLock({ $0 != .connecting }) else { return }  // the first event is `connected`
-        try await stream.write(ByteBuffer(string: "event: ping\ndata:\n\n"))
+        var events = ByteBuffer()
+        Self.write("ping", "{}", id: nil, into: &events)
+        try await stream.write(events)
     }
 
     /// The last event: of an error, or `return`.
@@ -116,7 +119,7 @@ final class EventSink: ValueSink {
         if let error {
             Self.write("serialized-error", String(buffer: error), id: nil, into: &events)
         } else {
-            Self.write("return", "", id: nil, into: &events)
+            Self.write("return", "{}", id: nil, into: &events)
         }
         return events
     }
@@ -133,6 +136,7 @@ final class EventSink: ValueSink {
 
     private var reconnecting: String { "{\"reconnectAfterInactivityMs\":\(inactivity.milliseconds)}" }
 
+    /// An event by name. Its data is never empty: some stand-ins for EventSource drop events without, id and all.
     private static func write(_ name: String, _ data: String, id: String?, into events: inout ByteBuffer) {
         events.writeString("event: \(name)\n")
         if let id { events.writeString("id: \(id)\n") }

@@ -48,6 +48,9 @@ struct RunPosition: CustomStringConvertible, Equatable {
     var stderrBytes = 0
     var isEnd = false
 
+    /// The position of a reader for whom nothing was run; of no execution, so who comes back with it is refused.
+    static let nowhere = "none"
+
     init(execution: ExecutionID) { self.execution = execution }
 
     /// `nil` if it is none of ours.

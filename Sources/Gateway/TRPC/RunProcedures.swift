@@ -83,6 +83,7 @@ struct RunProcedures: Sendable {
         do {
             ending = try await stream(input, call, sink)
         } catch let error as ServiceError where error.saysNothingRuns {
+            try await sink.begin(at: RunPosition.nowhere, isTracked: input.isTracked)
             ending = .error(error, after: nil)
         }
         switch ending {

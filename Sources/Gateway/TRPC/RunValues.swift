@@ -56,7 +56,7 @@ extension StreamedValue {
         json.writeString(",\"serviceCode\":\"\(error.code.rawValue)\",\"hint\":")
         json.writeJSONString(error.hint)
         json.writeStaticString("}")
-        return StreamedValue(json: json, position: position?.end.description ?? "")
+        return StreamedValue(json: json, position: position?.end.description ?? RunPosition.nowhere)
     }
 
     /// How a run ended by what the history says; `missing` bytes of its output are not there.
