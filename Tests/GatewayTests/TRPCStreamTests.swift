@@ -130,6 +130,25 @@ import Testing
         }
     }
 
+    @Test func silenceBetweenLinesIsFilledWithSpaces() async throws {
+        var operations = GatewayOperations.seeded
+        let gate = Latch()
+        operations.trpc.vm = { _ in
+            try await gate.wait()
+            return nil
+        }
+        try await withTRPC(operations) {
+            $0.trpc.pingInterval = .milliseconds(5)
+        } _: { client in
+            _ = try await client.openTRPC("GET", "vm.getMyVm?batch=1", Self.lines)
+            for _ in 0..<3 { try await client.read(until: "\r\n1\r\n \r\n") }
+            gate.open()
+            let lines = try await client.streamToEnd().split(separator: "\n")
+            #expect(
+                lines.last.map { $0.trimmingCharacters(in: .whitespaces) } == #"[0,0,[[{"result":{"data":null}}]]]"#)
+        }
+    }
+
     @Test func faultsOfAllOfItAreInTheHead() async throws {
         try await withTRPC(.seeded) {
             $0.trpc.batchLimit = 1

@@ -19,9 +19,7 @@ struct LinesAnswer: Sendable {
     let exchange: Exchange
     let request: TRPCRequest
     let headers: HTTPFields
-
-    /// A space between lines shows that somebody is there.
-    private static let keepAlive = Duration.seconds(15)
+    let keepAlive: Duration  // how often a space between lines shows that somebody is there
 
     func answer(_ calls: [PlannedCall]) async throws {
         try await exchange.whileClientListens {
@@ -31,13 +29,13 @@ struct LinesAnswer: Sendable {
             let stream = try await exchange.stream(headers: headers)
             try await stream.write(head(calls))
             let sinks = calls.enumerated().map { index, call in
-                LineSink(stream: stream, path: call.path, requestID: exchange.id, index: index, count: calls.count)
+                LineSink(stream: stream, call: call, requestID: exchange.id, index: index, count: calls.count)
             }
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask {
                         while true {
-                            try await Task.sleep(for: Self.keepAlive)
+                            try await Task.sleep(for: keepAlive)
                             try await stream.write(ByteBuffer(string: " "))
                         }
                     }
@@ -60,10 +58,7 @@ struct LinesAnswer: Sendable {
     private func makeAll(_ calls: [PlannedCall], _ sinks: [LineSink]) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (call, sink) in zip(calls, sinks) {
-                guard case .success = call.readiness else {
-                    _ = sink.lastLine(.failure(TRPCFault(.cutShort)))  // it is in the head
-                    continue
-                }
+                guard case .success = call.readiness else { continue }  // it is in the head
                 group.addTask {
                     let outcome = try await call.outcome(handingTo: sink)
                     if let line = sink.lastLine(outcome) { try await sink.stream.write(line) }
@@ -106,16 +101,19 @@ final class LineSink: ValueSink {
     private let promise: Int
     private let result: Int
     private let iterable: Int
-    private let phase = Mutex(Phase.promised)
+    private let phase: Mutex<Phase>
 
-    /// Of the call `index` among `count`; chunk ids are unique in the answer.
-    init(stream: ResponseStream, path: String, requestID: String, index: Int, count: Int) {
+    /// Of the call `index` among `count`; chunk ids are unique in the answer. A call that was refused is settled by the
+    /// head.
+    init(stream: ResponseStream, call: PlannedCall, requestID: String, index: Int, count: Int) {
         self.stream = stream
-        self.path = path
+        path = call.path
         self.requestID = requestID
         promise = index
         result = count + 2 * index
         iterable = count + 2 * index + 1
+        let isPromised = if case .success = call.readiness { true } else { false }
+        phase = Mutex(isPromised ? .promised : .ended)
     }
 
     func begin(at position: String, isTracked: Bool) async throws {

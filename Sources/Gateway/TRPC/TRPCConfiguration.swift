@@ -7,7 +7,7 @@ package struct TRPCConfiguration: Sendable {
     package var allowsMethodOverride = false
     /// Pages of these origins may read answers in a browser; written as in the header, `https://app.example.org`.
     package var allowedOrigins: Set<String> = []
-    /// How often a subscription shows that it lives; less than what follows.
+    /// How often a stream shows that it lives; less than what follows.
     package var pingInterval: Duration = .seconds(10)
     /// After how much silence a client is to open a tracked subscription again.
     package var reconnectAfterInactivity: Duration = .seconds(30)

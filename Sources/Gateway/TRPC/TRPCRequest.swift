@@ -12,7 +12,7 @@ struct TRPCRequest: Sendable {
         case events  // server-sent events
     }
 
-    let form: Form
+    private(set) var form: Form
     let paths: [String]
     /// What is wrong with all of it; belongs to no call.
     private(set) var fault: TRPCFault?
@@ -54,17 +54,10 @@ struct TRPCRequest: Sendable {
         self.fault = fault
     }
 
-    private init(_ form: Form, of request: TRPCRequest) {
-        self.form = form
-        paths = request.paths
-        fault = request.fault
-        token = request.token
-        lastEventID = request.lastEventID
-    }
+    /// Gives a subscription its events although the request did not ask for them by name.
+    mutating func answerWithEvents() { form = .events }
 
-    /// The same request, answered with events although it did not ask for them by name.
-    var asEvents: TRPCRequest { TRPCRequest(.events, of: self) }
-
+    /// Notes what is wrong with all of it; what was wrong first stays.
     mutating func refuse(_ fault: TRPCFault) { self.fault = self.fault ?? fault }
 
     /// Bodies are JSON; a `GET` may say of its body, of which there is none, what it likes.

@@ -54,7 +54,10 @@ struct TRPCRouter: Sendable {
         switch request.form {
         case .single, .batch:
             try await JSONAnswer(exchange: exchange, request: request, headers: headers).answer(calls)
-        case .lines: try await LinesAnswer(exchange: exchange, request: request, headers: headers).answer(calls)
+        case .lines:
+            try await LinesAnswer(
+                exchange: exchange, request: request, headers: headers, keepAlive: configuration.trpc.pingInterval
+            ).answer(calls)
         case .events:
             try await EventsAnswer(
                 exchange: exchange, request: request, headers: headers, configuration: configuration.trpc
@@ -68,7 +71,7 @@ struct TRPCRouter: Sendable {
         var request = TRPCRequest(
             exchange.head, exchange.target, prefix: Self.prefix, batchLimit: configuration.trpc.batchLimit)
         let found = request.paths.map { procedures[$0] }
-        if request.form == .single, found[0]?.kind == .subscription { request = request.asEvents }
+        if request.form == .single, found[0]?.kind == .subscription { request.answerWithEvents() }
         var kinds: [String] = []
         for kind in found.compactMap({ $0?.kind.rawValue }) where !kinds.contains(kind) { kinds.append(kind) }
         if kinds.count > 1 {
