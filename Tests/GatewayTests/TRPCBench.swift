@@ -27,7 +27,7 @@ extension GatewayOperations {
         operations.flavors = { FlavorView.tiers(type: "local", region: "here") }
         operations.regions = { ["here"] }
         let answer = VMView(
-            id: SeedVM.example.id, slug: Slug.random(), name: "vm", status: .running, state: .running, tier: .free,
+            id: DashboardVM.example.id, slug: Slug.random(), name: "vm", status: .running, state: .running, tier: .free,
             vcpus: 2, memoryMb: 4_096, diskMb: 10_240, provider: "local", createdAt: .now)
         operations.startVM = { _, _ in answer }
         operations.stopVM = { _, _ in answer }
@@ -37,8 +37,8 @@ extension GatewayOperations {
     }
 }
 
-extension SeedVM {
-    static let example = SeedVM(
+extension DashboardVM {
+    static let example = DashboardVM(
         id: EnvironmentID("4bf83d8a-0000-4000-8000-000000000001")!, userId: GatewayOperations.caller.userID,
         status: .running, vcpus: 2, memoryMb: 4_096, diskGb: 10, sshPort: 2_222, sshPublicKey: nil,
         sshUsername: "martlet", internalIp: "127.0.0.1", environmentId: nil, totalRuntimeMinutes: 3,

@@ -13,7 +13,7 @@ import Testing
             #expect(answer.status == 200 && answer.head.contains("content-type: application/json"))
             #expect(answer.head.contains("vary: trpc-accept, accept"))
             let vm = try #require(answer.data[0] as? [String: Any])
-            #expect(vm["id"] as? String == SeedVM.example.id.description && vm["status"] as? String == "running")
+            #expect(vm["id"] as? String == DashboardVM.example.id.description && vm["status"] as? String == "running")
             #expect(vm["createdAt"] as? String == "1970-01-01T00:00:00.500Z")
             #expect(vm["sshPublicKey"] is NSNull && vm["lastStoppedAt"] is NSNull)  // null, never absent
             let flavors = try await client.trpc("GET", "vm.listFlavors").data[0] as? [[String: Any]]
@@ -68,7 +68,7 @@ import Testing
             #expect(stats["total"] == 1 && stats["running"] == 1 && stats["runningMemoryMb"] == 4_096)
             #expect(fleet["nextCursor"] is NSNull)
             let destroyed = try await client.trpc(
-                "POST", "vm.destroyVm", body: #"{"vmId":"\#(SeedVM.example.id)"}"#, token: "mlt_admin")
+                "POST", "vm.destroyVm", body: #"{"vmId":"\#(DashboardVM.example.id)"}"#, token: "mlt_admin")
             #expect(destroyed.text == #"{"result":{"data":{"success":true}}}"# + "\n")
             let unknown = try await client.trpc("POST", "vm.destroyVm", body: #"{"vmId":"vm-7"}"#, token: "mlt_admin")
             #expect(unknown.status == 404)

@@ -101,7 +101,7 @@ import Testing
     @Test func aLargeFleetIsCountedWholeAndListedInPages() async throws {
         var operations = GatewayOperations.seeded
         let vms = (0..<(VMProcedures.listed + 700)).map { number in
-            var vm = SeedVM.example
+            var vm = DashboardVM.example
             vm.id = EnvironmentID(String(format: "00000000-0000-4000-8000-%012x", number))!
             vm.status = number.isMultiple(of: 2) ? .running : .stopped
             return vm

@@ -39,6 +39,7 @@ import Testing
         #expect(request("a?batch=1", [.accept: "*/*"]).form == .batch)
         #expect(request("a?batch=1", [.trpcAccept: "stream/unknown"]).form == .batch)
         #expect(request("a", [.accept: "text/event-stream"]).form == .events)
+        #expect(request("a,a?batch=1", [.accept: "text/event-stream"]).fault?.error.message.contains("batch") == true)
         #expect(request("a", [.trpcAccept: "application/jsonl"]).fault?.error.message.contains("batched") == true)
     }
 
@@ -179,7 +180,7 @@ extension DecodingError {
         let text = String(decoding: PackageResources.AppRouter_d_ts, as: UTF8.self)
         let body = try #require(text.firstMatch(of: /export interface Vm \{\n((?:  .*\n)*)\}/)).output.1
         let declared = Set(body.matches(of: #/  (\w+): /#).map { String($0.output.1) })
-        let json = try JSONSerialization.jsonObject(with: Data(try JSONView.encode(SeedVM.example)))
+        let json = try JSONSerialization.jsonObject(with: Data(try JSONView.encode(DashboardVM.example)))
         #expect(Set(try #require(json as? [String: Any]).keys) == declared)
     }
 }

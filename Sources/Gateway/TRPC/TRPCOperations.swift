@@ -2,9 +2,9 @@ import Fleet
 
 /// What the procedures need beyond what the routes do.
 struct TRPCOperations: Sendable {
-    var vm: @Sendable (Caller) async throws -> SeedVM?
+    var vm: @Sendable (Caller) async throws -> DashboardVM?
     /// VMs of everybody that are not destroyed, by id, those after `after`; none at the end. For admins.
-    var page: @Sendable (_ after: EnvironmentID?) async throws -> [SeedVM]
+    var page: @Sendable (_ after: EnvironmentID?) async throws -> [DashboardVM]
     /// Destroys anybody's VM. For admins.
     var destroy: @Sendable (EnvironmentID, Caller, _ requestID: String) async throws -> Void
 
@@ -12,15 +12,15 @@ struct TRPCOperations: Sendable {
         let environments = fleet.environments
         let living = Set(EnvironmentState.allCases).subtracting([.destroyed])
         return TRPCOperations(
-            vm: { try await environments.userVM(of: $0.userID).map { SeedVM($0) } },
-            page: { try await environments.list(states: living, limit: 500, after: $0).map { SeedVM($0) } },
+            vm: { try await environments.userVM(of: $0.userID).map { DashboardVM($0) } },
+            page: { try await environments.list(states: living, limit: 500, after: $0).map { DashboardVM($0) } },
             destroy: { id, caller, requestID in
                 try await environments.requestDestroy(id, actor: AuditActor(caller), requestID: requestID)
             })
     }
 }
 
-extension SeedVM {
+extension DashboardVM {
     init(_ environment: Environment) {
         self.init(
             id: environment.id, userId: environment.userID, status: Status(environment.state),

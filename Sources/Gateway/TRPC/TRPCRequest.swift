@@ -49,6 +49,8 @@ struct TRPCRequest: Sendable {
             isBatch || !wantsLines, "Streaming requests must be batched (you can do a batch of 1)",
             "Add 'batch=1' to the query, with an input like {\"0\":…}.")
         check(
+            form != .events || !isBatch, "Cannot batch subscription calls", "Use httpSubscriptionLink for them.")
+        check(
             paths.count <= batchLimit, "Batch call exceeds maximum size",
             "At most \(batchLimit) calls fit in one; set 'maxItems' of the link to that.")
         self.fault = fault

@@ -2,7 +2,7 @@ import Fleet
 import Foundation
 
 /// A VM as the procedures show it: the fields of the first implementation, whose dashboards read them.
-struct SeedVM: Encodable, Sendable {
+struct DashboardVM: Encodable, Sendable {
     enum Status: String, Encodable { case pending, provisioning, running, stopped, error, destroying }
 
     var id: EnvironmentID
@@ -25,7 +25,7 @@ struct SeedVM: Encodable, Sendable {
     @Nullable var errorMessage: String?
 }
 
-extension SeedVM.Status {
+extension DashboardVM.Status {
     init(_ state: EnvironmentState) {
         switch state {
         case .requested: self = .pending
@@ -51,7 +51,7 @@ struct FleetView: Encodable, Sendable {
         var runningVcpus = 0
         var runningMemoryMb = 0
 
-        mutating func count(_ vm: SeedVM) {
+        mutating func count(_ vm: DashboardVM) {
             total += 1
             totalVcpus += vm.vcpus
             totalMemoryMb += vm.memoryMb
@@ -68,7 +68,7 @@ struct FleetView: Encodable, Sendable {
         }
     }
 
-    var vms: [SeedVM] = []
+    var vms: [DashboardVM] = []
     var stats = Stats()
     /// Whether there are more VMs than are listed.
     var isCut = false

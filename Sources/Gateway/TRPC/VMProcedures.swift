@@ -47,7 +47,7 @@ struct VMProcedures: Sendable {
         ]
     }
 
-    private func own(_ call: ProcedureCall) async throws -> SeedVM {
+    private func own(_ call: ProcedureCall) async throws -> DashboardVM {
         guard let vm = try await operations.trpc.vm(call.caller) else {
             throw ServiceError(.environmentNotFound, "You have no VM.", hint: "Make one with 'vm.provisionMyVm'.")
         }
