@@ -135,6 +135,12 @@ import Testing
                 values.count == 1
                     && values[0].data?.contains(#"{"type":"error","message":"The run was cancelled"#) == true)
         }
+        operations.execution = { id, _ in .ended(id, state: .timeout, exitCode: nil, stdout: [97], stderr: []) }
+        try await withTRPC(operations) { client in
+            _ = try await client.openTRPC("GET", Self.path(#"{"command":"x"}"#), ["Last-Event-ID: \(Self.id):0:0:0"])
+            let text = try await client.streamToEnd()
+            #expect(text.contains(#"{"type":"stdout","data":"a"}"#) && text.contains(#""code":"TIMEOUT""#), "\(text)")
+        }
         operations.execution = { id, _ in
             .ended(id, state: .exited, exitCode: 3, stdout: [97], stderr: [], stdoutBytes: 100)
         }

@@ -150,6 +150,10 @@ struct RunProcedures: Sendable {
             missing += max(0, (count ?? 0) - seen - rest.count)
         }
         values += writer.flush()
+        if missing == 0, let fault = run.report?.fault {
+            if !values.isEmpty { try await sink.yield(values) }
+            throw fault
+        }
         values.append(.ending(of: run, missing: missing, after: writer.position))
         try await sink.yield(values)
     }
