@@ -31,6 +31,10 @@ package struct GatewayConfiguration: Sendable {
     /// Most output all such executions may hold together.
     package var bufferedOutputTotal = 512 << 20
 
+    package var trpc = TRPCConfiguration()
+    /// What the provider offers. Nothing, unless whoever knows the provider says so.
+    package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host
         self.port = port

@@ -33,7 +33,8 @@ package struct GatewayService: Service {
         onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
         self.init(
-            operations: .live(execution: execution, fleet: fleet, provider: configuration.provider),
+            operations: .live(
+                execution: execution, fleet: fleet, provider: configuration.provider, catalog: configuration.catalog),
             configuration: configuration, logger: logger, onRunning: onRunning)
     }
 
@@ -51,16 +52,21 @@ package struct GatewayService: Service {
     package func run() async throws {
         let isShuttingDown = Latch()
         let cutsShort = Latch()
+        let authentication = Authentication(authenticate: operations.authenticate)
+        let budget = BufferBudget(bytes: configuration.bufferedOutputTotal)
         let dispatcher = Dispatcher(
             table: RouteTable(
-                routes: ExecutionRoutes(
-                    operations: operations, configuration: configuration,
-                    budget: BufferBudget(bytes: configuration.bufferedOutputTotal)
-                ).routes
+                routes: ExecutionRoutes(operations: operations, configuration: configuration, budget: budget).routes
                     + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
                     + TokenRoutes(operations: operations, configuration: configuration).routes
-                    + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes),
-            authentication: Authentication(authenticate: operations.authenticate))
+                    + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes,
+                subtrees: [
+                    TRPCRouter(
+                        operations: operations, configuration: configuration, budget: budget,
+                        authentication: authentication
+                    ).subtree
+                ]),
+            authentication: authentication)
         let setup = ConnectionSetup(configuration: configuration, cutsShort: cutsShort) { exchange in
             await dispatcher.answer(exchange)
         }

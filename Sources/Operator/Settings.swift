@@ -14,6 +14,8 @@ package struct Settings: Sendable {
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
     package var startTimeout: Duration  // how long a call waits for its VM to start
+    package var allowedOrigins: Set<String>  // whose pages may call tRPC from a browser
+    package var methodOverride: Bool  // whether tRPC takes queries by POST
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
 
@@ -51,6 +53,8 @@ package struct Settings: Sendable {
                 .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
         }
         startTimeout = .milliseconds(Int(seconds * 1_000))
+        allowedOrigins = first(\.allowedOrigins) ?? []
+        methodOverride = first(\.methodOverride) ?? false
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
     }
@@ -85,6 +89,8 @@ package struct SettingsLayer: Sendable {
     package var masterKey: String?
     package var masterKeyFile: String?
     package var startTimeout: Double?  // seconds
+    package var allowedOrigins: Set<String>?
+    package var methodOverride: Bool?
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
 
@@ -135,7 +141,7 @@ package struct SettingsLayer: Sendable {
 
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
-        case startTimeout, logLevel, logFormat
+        case startTimeout, allowedOrigins, methodOverride, logLevel, logFormat
 
         var variable: String {
             switch self {
@@ -150,6 +156,8 @@ package struct SettingsLayer: Sendable {
             case .masterKey: "MARTLET_MASTER_KEY"
             case .masterKeyFile: "MARTLET_MASTER_KEY_FILE"
             case .startTimeout: "MARTLET_START_TIMEOUT"
+            case .allowedOrigins: "MARTLET_ALLOWED_ORIGINS"
+            case .methodOverride: "MARTLET_METHOD_OVERRIDE"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
             }
@@ -171,6 +179,17 @@ package struct SettingsLayer: Sendable {
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
             case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
+            case .allowedOrigins:
+                allowedOrigins = try Self.parse(text, place, "a list of origins like 'https://app.example'") {
+                    (text) -> Set<String>? in
+                    let origins = text.split(separator: ",").map { $0.filter { $0 != " " } }
+                    let areOrigins = origins.allSatisfy { $0.wholeMatch(of: /https?:\/\/[^\/\s]+/) != nil }
+                    return areOrigins ? Set(origins) : nil
+                }
+            case .methodOverride:
+                methodOverride = try Self.parse(text, place, "true or false") { (text) -> Bool? in
+                    ["true": true, "1": true, "false": false, "0": false][text]
+                }
             case .logLevel: logLevel = try Self.parse(text, place, "a log level") { Logger.Level(rawValue: $0) }
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }

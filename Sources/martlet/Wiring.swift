@@ -60,6 +60,9 @@ struct Wiring: Sendable {
         var configuration = GatewayConfiguration(host: settings.host, port: settings.port)
         configuration.provider = settings.provider
         configuration.drainTimeout = drain
+        configuration.catalog = VMProviders.catalog(settings)
+        configuration.trpc.allowedOrigins = settings.allowedOrigins
+        configuration.trpc.allowsMethodOverride = settings.methodOverride
         let gateway = GatewayService(
             execution: execution, fleet: fleet, configuration: configuration, logger: Logger(label: "martlet.gateway")
         ) { port in
@@ -111,6 +114,13 @@ enum VMProviders {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
         default: throw unknown(settings.provider)
         }
+    }
+
+    /// What the provider offers. Those that make VMs of the tiers' sizes, in one place, have a flavour a tier.
+    static func catalog(_ settings: Settings) -> ProviderCatalog {
+        let provider = settings.provider
+        return ProviderCatalog(
+            flavors: { FlavorView.tiers(type: provider, region: provider) }, regions: { [provider] })
     }
 
     /// Why the provider cannot work on this machine; empty if it can.

@@ -37,7 +37,8 @@ extension GatewayOperations {
             writeStdin: { _, _, _, _ in throw error }, cancel: { _, _ in throw error },
             executions: { _, _, _ in throw error }, execution: { _, _ in nil }, runtimes: { _ in [] },
             vm: { _ in nil }, createVM: { _, _ in throw error }, startVM: { _, _ in throw error },
-            stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error }, provisionLog: { _ in [] },
+            stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error },
+            flavors: { [] }, regions: { [] }, trpc: .empty, provisionLog: { _ in [] },
             followProvisionLog: { _, _ in throw error }, tokens: { _ in [] }, createToken: { _, _, _ in throw error },
             revokeToken: { _, _, _ in throw error }, unreachable: { [:] })
     }

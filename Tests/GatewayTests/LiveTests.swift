@@ -61,7 +61,9 @@ import Testing
             let execution = ExecutionService(
                 fleet: fleet, runtimes: try RuntimeCatalog(directory: Self.runtimes), configuration: configuration,
                 logger: logger)
-            try await withGateway(.live(execution: execution, fleet: fleet, provider: "local")) { port, _ in
+            let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+            try await withGateway(.live(execution: execution, fleet: fleet, provider: "local", catalog: catalog)) {
+                port, _ in
                 try await body(Bench(port: port, fleet: fleet, token: tokens[0], strangersToken: tokens[1]))
             }
             await redis.close()

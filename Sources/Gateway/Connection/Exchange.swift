@@ -109,11 +109,20 @@ final class Exchange: Sendable {
     func respond(
         _ status: HTTPResponse.Status, headers: HTTPFields = [:], body: ByteBuffer = ByteBuffer()
     ) async throws {
+        try await respond(status, headers: headers, pieces: [body])
+    }
+
+    /// Answers with all there is to say, which lies in several buffers.
+    func respond(_ status: HTTPResponse.Status, headers: HTTPFields = [:], pieces: [ByteBuffer]) async throws {
         var headers = headers
-        if status != .noContent { headers[.contentLength] = String(body.readableBytes) }
+        if status != .noContent {
+            headers[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
+        }
         begin(status, headers)
-        if head.method != .head, body.readableBytes > 0 {
-            connection.channel.write(HTTPResponsePart.body(body), promise: nil)
+        if head.method != .head {
+            for piece in pieces where piece.readableBytes > 0 {
+                connection.channel.write(HTTPResponsePart.body(piece), promise: nil)
+            }
         }
         try await end(nil)
     }

@@ -41,7 +41,7 @@ struct ExecutionRoutes: Sendable {
         let body = try await exchange.wholeBody(upTo: configuration.bodyLimit, within: configuration.bodyTimeout)
         var request = try ExecuteBody.decode(body)
         if encoding == .json {
-            try limitBuffered(&request)
+            try Self.checkOutputLimit(of: request, fits: configuration.bufferedOutputLimit)
             request.stdin = request.stdin ?? []  // nobody learns the id in time to send any
         }
         try await exchange.whileClientListens { [request, operations, budget] in
@@ -70,8 +70,7 @@ struct ExecutionRoutes: Sendable {
     }
 
     /// A document is held in memory until the run has ended.
-    private func limitBuffered(_ request: inout ExecutionRequest) throws {
-        let limit = configuration.bufferedOutputLimit
+    static func checkOutputLimit(of request: ExecutionRequest, fits limit: Int) throws(ServiceError) {
         guard let asked = request.limits.outputBytes else { return }
         guard asked <= limit else {
             throw ServiceError(

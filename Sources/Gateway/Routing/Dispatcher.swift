@@ -23,6 +23,7 @@ struct Dispatcher: Sendable {
 
     private func route(_ exchange: Exchange) async throws {
         switch table.match(exchange.head.method, exchange.target) {
+        case .subtree(let subtree): try await subtree.handle(exchange)
         case .route(let route, let parameters):
             switch route.handler {
             case .anyone(let handle): try await handle(exchange)

@@ -50,18 +50,27 @@ struct Route: Sendable {
     }
 }
 
+/// What answers everything under a path, by whatever method, and tells its own errors.
+struct Subtree: Sendable {
+    let prefix: String  // ends with a slash
+    let handle: @Sendable (Exchange) async throws -> Void
+}
+
 /// All routes there are.
 struct RouteTable: Sendable {
     enum Match {
+        case subtree(Subtree)
         case route(Route, Route.Parameters)
         case otherMethods([HTTPRequest.Method])
         case none
     }
 
     let routes: [Route]
+    var subtrees: [Subtree] = []
 
     /// A `HEAD` is answered by the `GET` of its path.
     func match(_ method: HTTPRequest.Method, _ target: RequestTarget) -> Match {
+        if let subtree = subtrees.first(where: { target.path.hasPrefix($0.prefix) }) { return .subtree(subtree) }
         guard let segments = target.segments else { return .none }
         var methods: [HTTPRequest.Method] = []
         for route in routes {
