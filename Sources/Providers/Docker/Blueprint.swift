@@ -81,8 +81,10 @@ struct Blueprint: Sendable {
                 nanoCpus: 0, memory: 0, memorySwap: 0,
                 // Comes back with the engine, but not if it was stopped by us.
                 restartPolicy: .init(name: "unless-stopped"), networkMode: network,
-                // The engine's own name server would carry questions out of an isolated network.
-                dns: spec.network ? nil : ["127.0.0.1"], capDrop: ["ALL"], capAdd: capabilities,
+                // The engine's own name server would carry questions out of an isolated network: it asks one that there is
+                // not, and whoever asks it gives up soon.
+                dns: spec.network ? nil : ["127.0.0.1"], dnsOptions: spec.network ? nil : ["timeout:1", "attempts:1"],
+                capDrop: ["ALL"], capAdd: capabilities,
                 securityOpt: ["no-new-privileges:true"], init: true,
                 logConfig: .init(type: "json-file", config: ["max-size": "1m", "max-file": "2"]),
                 oomScoreAdj: 300,  // short of memory, the machine's own programs outlive those of its guests

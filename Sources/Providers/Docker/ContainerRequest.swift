@@ -31,6 +31,7 @@ struct ContainerRequest: Codable, Hashable, Sendable {
         var restartPolicy: RestartPolicy
         var networkMode: String
         var dns: [String]?
+        var dnsOptions: [String]?
         var capDrop: [String]?
         var capAdd: [String]?
         var securityOpt: [String]?

@@ -88,13 +88,14 @@ package final class DockerProvider: VMProvider {
                 }
                 try await self.engine.stopContainer(machine.name, grace: 1)
             case .created where try await self.isHalfMade(machine):
-                try await self.engine.removeContainer(machine.name)
-                var error = ProviderError.missing(id)
-                error.isRetryable = true  // who makes VMs makes those that are missing
-                throw error
+                throw try await self.clearedAway(machine)
             case .created, .exited, .restarting, .dead, .removing, .unknown: break
             }
-            return try await self.launch(&machine)
+            do {
+                return try await self.launch(&machine)
+            } catch let failure as EngineFailure where failure.isOfLeaving {
+                throw try await self.clearedAway(machine)
+            }
         }
     }
 
@@ -165,6 +166,10 @@ package final class DockerProvider: VMProvider {
     private func bringInLine(
         _ machine: DockerMachine, with blueprint: Blueprint, _ log: ProvisionLog
     ) async throws -> Bool {
+        if machine.status == .removing || machine.status == .dead {
+            try await engine.removeContainer(machine.name)
+            return false
+        }
         let isSame = try machine.digest == blueprint.digest
         if !isSame, !machine.isAlive {
             await log.write(.info, "Making the container again: its image or its network has changed")
@@ -176,9 +181,15 @@ package final class DockerProvider: VMProvider {
                 .warning,
                 "Image or network has changed: that takes effect when the VM is made again while it is stopped")
         }
-        try await engine.updateContainer(machine.name, blueprint.limits)
-        try await engine.putArchive(blueprint.settingsArchive(), into: "/etc", of: machine.name)
-        return true
+        do {
+            try await engine.updateContainer(machine.name, blueprint.limits)
+            try await engine.putArchive(blueprint.settingsArchive(), into: "/etc", of: machine.name)
+            return true
+        } catch let failure as EngineFailure where failure.isOfLeaving || failure.isMissing {
+            // Somebody who destroyed it was cut off, and the engine goes on.
+            try await engine.removeContainer(machine.name)
+            return false
+        }
     }
 
     /// With a size, where the engine's storage can keep one.
@@ -281,6 +292,15 @@ package final class DockerProvider: VMProvider {
         } catch is DeadlineExceeded {
             return false
         }
+    }
+
+    /// Takes away a container that is none any more, or not yet one. Who makes VMs makes those that are missing, so the same
+    /// call may succeed later.
+    private func clearedAway(_ machine: DockerMachine) async throws -> ProviderError {
+        try await engine.removeContainer(machine.name)
+        var error = ProviderError.missing(VMInstance.ID(rawValue: machine.name))
+        error.isRetryable = true
+        return error
     }
 
     /// Stops what did not come up, and tells what it said.

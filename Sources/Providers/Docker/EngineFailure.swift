@@ -24,6 +24,9 @@ struct EngineFailure: Error, CustomStringConvertible {
     /// Something already does what was asked for.
     var isInProgress: Bool { isConflict && says("already in progress") }
 
+    /// The container is on its way out.
+    var isOfLeaving: Bool { says("marked for removal", "removal in progress") || isInProgress }
+
     func asProviderError(_ what: String) -> ProviderError {
         let hint =
             switch status {

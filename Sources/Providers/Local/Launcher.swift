@@ -154,6 +154,9 @@ actor BannerProbe {
                 return false
             }
         }
+        // Said who we are, the server does not find our leaving worth a line in its log.
+        let farewell = Array("SSH-2.0-martlet\r\n".utf8)
+        _ = write(descriptor, farewell, farewell.count)  // it is not waited for
         return greeting.starts(with: "SSH-".utf8)
     }
 }
