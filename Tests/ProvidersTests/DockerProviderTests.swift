@@ -211,6 +211,25 @@ extension Docker {
             }
         }
 
+        @Test func aTerminalIsHadByTheOrdinaryClientToo() async throws {
+            try await DockerBed.run { bed in
+                let (_, endpoint) = try await bed.running("mlt-terminal")
+                try await withTemporaryDirectory { directory in
+                    try Files.write(bed.key.privateKey, to: "\(directory)/key", mode: 0o600)
+                    let result = try await ChildProcess.run(
+                        .init(
+                            "ssh",
+                            [
+                                "-F", "none", "-tt", "-p", String(endpoint.port), "-i", "\(directory)/key", "-o",
+                                "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
+                                "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                                "\(endpoint.user)@\(endpoint.host)", "tty; stat -c %U $(tty)",
+                            ]), deadline: .seconds(30))
+                    #expect(result.text.contains("/dev/pts/") && result.text.contains("martlet"), "\(result)")
+                }
+            }
+        }
+
         @Test func anotherKeyIsRefusedAndANewOneIsTakenAtOnce() async throws {
             try await DockerBed.run { bed in
                 var spec = try await bed.spec("mlt-key")

@@ -30,7 +30,7 @@ struct Blueprint: Sendable {
     let network: String
     let vcpus: Int  // at most what the engine has
     let address: String
-    var limitsLayer = false  // whether the storage can hold the container's own layer to a size
+    var limitsLayer: Bool  // whether the engine's storage may hold the container's own layer to a size
 
     static func home(of name: String) -> String { "\(name)-home" }
 
@@ -44,6 +44,7 @@ struct Blueprint: Sendable {
         request.hostConfig.memory = limits.memory
         request.hostConfig.memorySwap = limits.memorySwap
         request.hostConfig.pidsLimit = limits.pidsLimit
+        request.hostConfig.storageOpt = limitsLayer ? ["size": "\(spec.diskMb)m"] : nil
         // Memory of these counts as the VM's own, so half of it at most.
         for path in ["/tmp", "/var/tmp"] {
             request.hostConfig.tmpfs?[path]?.append(",size=\(max(16, spec.memoryMb / 2))m")
@@ -88,7 +89,6 @@ struct Blueprint: Sendable {
                 securityOpt: ["no-new-privileges:true"], init: true,
                 logConfig: .init(type: "json-file", config: ["max-size": "1m", "max-file": "2"]),
                 oomScoreAdj: 300,  // short of memory, the machine's own programs outlive those of its guests
-                storageOpt: limitsLayer ? ["size": "\(spec.diskMb)m"] : nil,
                 mounts: [.init(type: "volume", source: Self.home(of: spec.name), target: Guest.home)],
                 tmpfs: [
                     "/tmp": "rw,nosuid,nodev,exec,mode=1777", "/var/tmp": "rw,nosuid,nodev,exec,mode=1777",

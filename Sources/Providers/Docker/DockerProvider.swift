@@ -53,20 +53,21 @@ package final class DockerProvider: VMProvider {
             let image = try await self.usableImage()
             let network = spec.network ? GuestNetworks.Kind.egress : .isolated
             try await self.networks.ensure(network)
-            let processors = try await self.engine.information().NCPU
+            let information = try await self.engine.information()
+            let processors = information.NCPU
             if processors < spec.vcpus {
                 await log.write(.warning, "The engine has \(processors) processors: the VM gets those")
             }
             let blueprint = Blueprint(
                 spec: spec, image: image.id, network: network.rawValue, vcpus: min(spec.vcpus, processors),
-                address: self.configuration.address)
+                address: self.configuration.address, limitsLayer: information.mayLimitLayers)
             if let found = try await self.machine(spec.name),
                 try await self.bringInLine(found, with: blueprint, log)
             {
                 return try await self.instance(spec.name)
             }
             try await self.makeHome(of: spec, log)
-            try await self.makeContainer(blueprint, log)
+            try await self.makeContainer(blueprint)
             await log.write(.info, "VM \(spec.name) is there: \(spec.vcpus) vCPU, \(spec.memoryMb) MB memory")
             return try await self.instance(spec.name)
         }
@@ -206,11 +207,15 @@ package final class DockerProvider: VMProvider {
         }
     }
 
-    private func makeContainer(_ blueprint: Blueprint, _ log: ProvisionLog) async throws {
+    private func makeContainer(_ blueprint: Blueprint) async throws {
         let name = blueprint.spec.name
         let port = try await ports.reserve(for: name)
         do {
             try await engine.createContainer(name, blueprint.request(port: port))
+        } catch let failure as EngineFailure where failure.isQuotaRefused && blueprint.limitsLayer {
+            var plain = blueprint
+            plain.limitsLayer = false
+            return try await makeContainer(plain)  // of its layer a user can write nothing anyway
         } catch let failure as EngineFailure where failure.isConflict {
             // Another process was faster with the same VM, or somebody has a container of this name.
             guard let found = try await machine(name) else {

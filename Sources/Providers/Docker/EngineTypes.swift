@@ -16,6 +16,7 @@ struct EngineInformation: Decodable, Sendable {
     let ID: String?
     let NCPU: Int
     let driver: String?
+    let driverStatus: [[String]]?
     let memoryLimit: Bool?
     let swapLimit: Bool?
     let pidsLimit: Bool?
@@ -23,6 +24,16 @@ struct EngineInformation: Decodable, Sendable {
     let cgroupDriver: String?
     let cgroupVersion: String?
     let OSType: String?
+
+    /// Whether the storage driver may be able to hold a container's layer to a size. Overlays need quotas of projects for
+    /// it, which nobody is told of before trying.
+    var mayLimitLayers: Bool {
+        switch driver {
+        case "btrfs", "zfs", "devicemapper": true
+        case "overlay2": driverStatus?.contains(["Backing Filesystem", "xfs"]) == true
+        default: false
+        }
+    }
 }
 
 /// A line of a stream of progress.
