@@ -42,7 +42,8 @@ let package = Package(
         .target(
             name: "SSH", dependencies: ["CLibSSH2", "Cryptography", "EventLoop", logging], swiftSettings: settings),
         .target(
-            name: "Providers", dependencies: ["Cryptography", "EventLoop", logging], swiftSettings: settings),
+            name: "Providers", dependencies: ["Cryptography", "EventLoop", "HTTPTransport", logging],
+            swiftSettings: settings),
 
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoop", logging], swiftSettings: settings),
@@ -166,7 +167,8 @@ let package = Package(
         .testTarget(
             name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
         .testTarget(
-            name: "ProvidersTests", dependencies: ["Cryptography", "EventLoop", "Providers", "TestSupport", logging],
+            name: "ProvidersTests",
+            dependencies: ["Cryptography", "EventLoop", "HTTPTransport", "Providers", "SSH", "TestSupport", logging],
             swiftSettings: settings),
     ]
 )

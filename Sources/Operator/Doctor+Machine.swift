@@ -136,7 +136,8 @@ extension Doctor {
         }
         return await check("provider", hint: "See the message above.", within: .seconds(30)) {
             let count = try await provider().list().count
-            return [.ok("provider", "'\(settings.provider)' works, it has \(count) VMs")]
+            let description = await describeProvider().map { ": \($0)" } ?? ""
+            return [.ok("provider", "'\(settings.provider)' works, it has \(count) VMs\(description)")]
         }
     }
 

@@ -44,20 +44,24 @@ package struct Doctor: Sendable {
     let gateway: (any GatewayProbe)?
     let provider: @Sendable () async throws -> any VMProvider
     let diagnoseProvider: @Sendable () async -> [String]
+    let describeProvider: @Sendable () async -> String?
     let logger: Logger
 
     /// - Parameters:
     ///   - provider: makes the provider of the settings.
     ///   - diagnoseProvider: says why it cannot work on this machine; empty if it can.
+    ///   - describeProvider: says what it works with, where that is worth a word.
     package init(
         settings: Settings, gateway: (any GatewayProbe)?,
         provider: @escaping @Sendable () async throws -> any VMProvider,
-        diagnoseProvider: @escaping @Sendable () async -> [String], logger: Logger
+        diagnoseProvider: @escaping @Sendable () async -> [String],
+        describeProvider: @escaping @Sendable () async -> String? = { nil }, logger: Logger
     ) {
         self.settings = settings
         self.gateway = gateway
         self.provider = provider
         self.diagnoseProvider = diagnoseProvider
+        self.describeProvider = describeProvider
         self.logger = logger
     }
 

@@ -11,6 +11,7 @@ package struct Settings: Sendable {
     package var provider: String
     package var runner: String  // the program inside each VM
     package var runtimes: String  // the directory of languages
+    package var docker: DockerSettings
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
     package var startTimeout: Duration  // how long a call waits for its VM to start
@@ -45,6 +46,11 @@ package struct Settings: Sendable {
         let place = Self.installedFiles()
         runner = first(\.runner) ?? place.runner
         runtimes = first(\.runtimes) ?? place.runtimes
+        docker = DockerSettings(
+            host: first(\.dockerHost) ?? DockerSettings.standardHost,
+            isVerified: first(\.dockerTLSVerify).map { !["", "0", "false"].contains($0) } ?? false,
+            certificates: first(\.dockerCertificates) ?? DockerSettings.standardCertificates(environment),
+            address: first(\.dockerAddress) ?? "127.0.0.1", image: first(\.image) ?? DockerSettings.standardImage)
         masterKey = first(\.masterKey)
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
         let seconds = first(\.startTimeout) ?? 60
@@ -76,6 +82,22 @@ package struct Settings: Sendable {
     }
 }
 
+/// How the provider `docker` reaches its engine, and what it makes VMs of.
+package struct DockerSettings: Sendable {
+    package static let standardHost = "unix:///var/run/docker.sock"
+    package static let standardImage = "martlet/vm:latest"
+
+    package var host: String  // as in DOCKER_HOST
+    package var isVerified: Bool  // by TLS, with certificates of both sides
+    package var certificates: String  // a directory
+    package var address: String  // IPv4, of the engine's machine, where SSH ports are published
+    package var image: String
+
+    static func standardCertificates(_ environment: [String: String]) -> String {
+        "\(environment["HOME"] ?? NSHomeDirectory())/.docker"
+    }
+}
+
 /// One source of settings; what it does not say is nil.
 package struct SettingsLayer: Sendable {
     package var host: String?
@@ -86,6 +108,11 @@ package struct SettingsLayer: Sendable {
     package var provider: String?
     package var runner: String?
     package var runtimes: String?
+    package var dockerHost: String?
+    package var dockerTLSVerify: String?  // as the docker command has it: anything but nothing
+    package var dockerCertificates: String?
+    package var dockerAddress: String?
+    package var image: String?
     package var masterKey: String?
     package var masterKeyFile: String?
     package var startTimeout: Double?  // seconds
@@ -142,6 +169,7 @@ package struct SettingsLayer: Sendable {
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
         case startTimeout, allowedOrigins, methodOverride, logLevel, logFormat
+        case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
 
         var variable: String {
             switch self {
@@ -153,6 +181,11 @@ package struct SettingsLayer: Sendable {
             case .provider: "VM_PROVIDER"
             case .runner: "MARTLET_RUNNER"
             case .runtimes: "MARTLET_RUNTIMES"
+            case .dockerHost: "DOCKER_HOST"
+            case .dockerTLSVerify: "DOCKER_TLS_VERIFY"
+            case .dockerCertPath: "DOCKER_CERT_PATH"
+            case .dockerAddress: "MARTLET_DOCKER_ADDRESS"
+            case .image: "MARTLET_IMAGE"
             case .masterKey: "MARTLET_MASTER_KEY"
             case .masterKeyFile: "MARTLET_MASTER_KEY_FILE"
             case .startTimeout: "MARTLET_START_TIMEOUT"
@@ -176,6 +209,11 @@ package struct SettingsLayer: Sendable {
             case .provider: provider = text
             case .runner: runner = text
             case .runtimes: runtimes = text
+            case .dockerHost: dockerHost = text
+            case .dockerTLSVerify: dockerTLSVerify = text
+            case .dockerCertPath: dockerCertificates = text
+            case .dockerAddress: dockerAddress = text
+            case .image: image = text
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
             case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }

@@ -26,7 +26,8 @@ struct DoctorCommand: AsyncParsableCommand {
         let doctor = Doctor(
             settings: settings, gateway: (try? APIClient.standard(url: url)).map(APIProbe.init),
             provider: { try VMProviders.make(settings, logger: logger) },
-            diagnoseProvider: { await VMProviders.diagnose(settings) }, logger: logger)
+            diagnoseProvider: { await VMProviders.diagnose(settings) },
+            describeProvider: { await VMProviders.describe(settings) }, logger: logger)
         let isColored = isatty(1) == 1
         let isHealthy = try await doctor.examine { finding in
             console.event(finding)

@@ -27,6 +27,8 @@ struct ServerOptions: ParsableArguments {
             valueName: "name"))
     var provider: String?
 
+    @OptionGroup var docker: DockerOptions
+
     @Option(
         help: ArgumentHelp(
             "The program inside each VM (MARTLET_RUNNER).", discussion: "Else the one built or installed with this.",
@@ -73,12 +75,49 @@ struct ServerOptions: ParsableArguments {
         flags.databaseURL = databaseUrl
         flags.redisURL = redisUrl
         flags.provider = provider
+        docker.set(in: &flags)
         flags.runner = runner
         flags.runtimes = runtimes
         flags.masterKeyFile = masterKeyFile
         flags.logLevel = logLevel
         flags.logFormat = logFormat
         return try Settings(flags: flags, configurationFile: config ?? SettingsLayer.standardFile())
+    }
+}
+
+/// How the provider `docker` reaches its engine.
+struct DockerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The Docker engine (DOCKER_HOST).",
+            discussion: """
+                unix:///PATH or tcp://HOST:PORT, the latter with DOCKER_TLS_VERIFY=1. Else unix:///var/run/docker.sock.
+                """, valueName: "url"))
+    var dockerHost: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The directory of ca.pem, cert.pem and key.pem (DOCKER_CERT_PATH).", discussion: "Else ~/.docker.",
+            valueName: "directory"), completion: .directory)
+    var dockerCertPath: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where on the engine's machine VMs are reached by SSH (MARTLET_DOCKER_ADDRESS).",
+            discussion: "Else 127.0.0.1: for an engine of this machine.", valueName: "address"))
+    var dockerAddress: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The image that VMs of 'docker' are made of (MARTLET_IMAGE).", discussion: "Else martlet/vm:latest.",
+            valueName: "name:tag"))
+    var image: String?
+
+    func set(in layer: inout SettingsLayer) {
+        layer.dockerHost = dockerHost
+        layer.dockerCertificates = dockerCertPath
+        layer.dockerAddress = dockerAddress
+        layer.image = image
     }
 }
 

@@ -112,6 +112,7 @@ enum VMProviders {
     static func make(_ settings: Settings, logger: Logger) throws -> any VMProvider {
         switch settings.provider {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
+        case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
         default: throw unknown(settings.provider)
         }
     }
@@ -126,9 +127,34 @@ enum VMProviders {
     /// Why the provider cannot work on this machine; empty if it can.
     static func diagnose(_ settings: Settings) async -> [String] {
         switch settings.provider {
-        case ProviderKind.local.rawValue: await LocalProvider.diagnose(configuration: local(settings))
-        default: [unknown(settings.provider).message]
+        case ProviderKind.local.rawValue: return await LocalProvider.diagnose(configuration: local(settings))
+        case ProviderKind.docker.rawValue:
+            do {
+                return await DockerProvider.diagnose(configuration: try docker(settings))
+            } catch {
+                return ["\(error.message) \(error.hint)"]
+            }
+        default: return [unknown(settings.provider).message]
         }
+    }
+
+    /// What the provider works with, in a line; nil if there is nothing to say.
+    static func describe(_ settings: Settings) async -> String? {
+        guard settings.provider == ProviderKind.docker.rawValue, let configuration = try? docker(settings) else {
+            return nil
+        }
+        return await DockerProvider.describe(configuration: configuration)
+    }
+
+    static func engine(_ settings: DockerSettings) throws(ProviderError) -> EngineAddress {
+        try EngineAddress(settings.host, isVerified: settings.isVerified, certificates: settings.certificates)
+    }
+
+    private static func docker(_ settings: Settings) throws(ProviderError) -> DockerProvider.Configuration {
+        var configuration = DockerProvider.Configuration(engine: try engine(settings.docker))
+        configuration.image = settings.docker.image
+        configuration.address = settings.docker.address
+        return configuration
     }
 
     private static func local(_ settings: Settings) -> LocalProvider.Configuration {
@@ -139,6 +165,7 @@ enum VMProviders {
 
     private static func unknown(_ name: String) -> OperatorError {
         OperatorError(
-            .invalidSetting, "This version has no provider '\(name)'.", hint: "Use 'local', or leave it out.")
+            .invalidSetting, "This version has no provider '\(name)'.",
+            hint: "Use 'local' or 'docker', or leave it out.")
     }
 }

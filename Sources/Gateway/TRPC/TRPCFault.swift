@@ -79,21 +79,24 @@ extension ServiceError.Code {
     /// What the code is in tRPC. No `default`: a new code does not compile until it is answered.
     var inTRPC: TRPCCode {
         switch self {
-        case .malformedJSON, .invalidRequest, .limitExceeded, .unknownLanguage, .notAcceptable: .badRequest
-        case .runtimeUnavailable: .unprocessableContent
+        case .malformedJSON, .invalidRequest, .limitExceeded, .unknownLanguage, .notAcceptable, .providerUnknown:
+            .badRequest
+        case .runtimeUnavailable, .idempotencyMismatch: .unprocessableContent
         case .bodyTooLarge: .payloadTooLarge
         case .requestTimeout: .timeout
         case .unsupportedMediaType: .unsupportedMediaType
         case .unauthenticated: .unauthorized
         case .forbidden, .quotaExceeded: .forbidden
-        case .tooManyExecutions: .tooManyRequests
-        case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound: .notFound
+        case .tooManyExecutions, .rateLimited: .tooManyRequests
+        case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
+            .queueNotFound, .jobNotFound:
+            .notFound
         case .methodNotAllowed: .methodNotSupported
-        case .executionNotRunning, .alreadyExists, .illegalTransition: .conflict
+        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict: .conflict
         case .vmDestroyed: .preconditionFailed
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
-        case .serviceUnavailable, .shuttingDown: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable, .hostUnavailable: .serviceUnavailable
         case .internalError: .internalServerError
         }
     }
