@@ -62,14 +62,20 @@ struct ImageCommand: AsyncParsableCommand {
                 runner: settings.runner, runtimes: settings.runtimes)
             try await console.withAnimation {
                 do {
-                    let image = try await builder.build(plan) { progress in
-                        switch progress {
-                        case .step(let name): console.begin(name)
-                        case .detail(let text): console.detail(text)
+                    try await Shutdown.withShutdown { _ in
+                    } _: { _ in
+                        let image = try await builder.build(plan) { progress in
+                            switch progress {
+                            case .step(let name): console.begin(name)
+                            case .detail(let text): console.detail(text)
+                            }
                         }
+                        console.finish(.done, "\(plan.tag), \(image.sizeInBytes / 1_000_000) MB")
+                        console.event(Built(image: image))
                     }
-                    console.finish(.done, "\(settings.docker.image), \(image.sizeInBytes / 1_000_000) MB")
-                    console.event(Built(image: image))
+                } catch is CancellationError {
+                    console.finish(.failed, "interrupted")
+                    throw ExitCode(130)
                 } catch {
                     console.finish(.failed)
                     console.event(UpEvent(event: "failed", message: "\(error)"))

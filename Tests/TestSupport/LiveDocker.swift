@@ -182,9 +182,11 @@ package actor DockerEngine {
         if process != nil { try await removeEverything() }
         try await stop()
         // What a dockerd leaves behind of itself.
-        for mount in ["\(directory)/exec/netns/default"] {
-            _ = try await ChildProcess.run(.init("umount", ["--lazy", mount]), deadline: .seconds(10))
-        }
+        let script = """
+            umount --lazy "$1"; rmdir /sys/fs/cgroup/martlet-test /sys/fs/cgroup/*/martlet-test
+            """
+        _ = try await ChildProcess.run(
+            .init("sh", ["-c", script, "clean", "\(directory)/exec/netns/default"]), deadline: .seconds(10))
         if Self.filtersPackets { try await removeChains() }
     }
 

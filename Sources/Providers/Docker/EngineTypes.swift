@@ -14,6 +14,7 @@ struct EngineDescription: Decodable, Sendable {
 /// `GET /info`
 struct EngineInformation: Decodable, Sendable {
     let ID: String?
+    let dockerRootDir: String?
     let NCPU: Int
     let driver: String?
     let driverStatus: [[String]]?

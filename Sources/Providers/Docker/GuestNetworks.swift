@@ -21,8 +21,10 @@ struct GuestNetworks: Sendable {
     func ensure(_ kind: Kind) async throws {
         try await turns.take(kind.rawValue) {
             if try await isThere(kind) { return }
-            let identity = try await engine.information().ID ?? ""
-            let bridge = "mlt-" + SHA256.hex(identity + kind.rawValue).prefix(8)
+            let information = try await engine.information()
+            // Engines up to 20.10 on one machine share an identity; not the place of their state.
+            let identity = "\(information.ID ?? "") \(information.dockerRootDir ?? "")"
+            let bridge = "mlt-" + SHA256.hex("\(identity) \(kind.rawValue)").prefix(8)
             do {
                 try await engine.createNetwork(
                     kind.rawValue,
