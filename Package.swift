@@ -91,8 +91,8 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "Operator", "PostgreSQL",
-                "Providers", "Redis", "Worker", lifecycle, logging,
+                "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "OVHSimulator", "Operator",
+                "PostgreSQL", "Providers", "Redis", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -111,6 +111,17 @@ let package = Package(
                 "JobQueue", "Redis", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Tests/JobQueueProbe", swiftSettings: settings),
+
+        // A pretended OVHcloud, for tests and for 'martlet dev ovh-simulator'.
+        .target(
+            name: "OVHSimulator",
+            dependencies: [
+                "Cryptography", "EventLoop", logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/OVHSimulator", swiftSettings: settings),
 
         .testTarget(name: "ClientTests", dependencies: ["Client", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -168,7 +179,9 @@ let package = Package(
             name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "ProvidersTests",
-            dependencies: ["Cryptography", "EventLoop", "HTTPTransport", "Providers", "SSH", "TestSupport", logging],
+            dependencies: [
+                "Cryptography", "EventLoop", "HTTPTransport", "OVHSimulator", "Providers", "SSH", "TestSupport", logging,
+            ],
             swiftSettings: settings),
     ]
 )

@@ -24,7 +24,10 @@ extension ExecutionService {
         let fleet = fleet
         let shared = try await variables.variables(of: environment) { try await fleet.environments.variables(of: $0) }
         do {
-            return try await withRunner(of: environment) { session in
+            let tell = { @Sendable in
+                try await run.events.send(.status(.connecting, message: "Installing what runs code in the VM."))
+            }
+            return try await withRunner(of: environment, onInstalling: tell) { session in
                 let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
                 let runner = try await RunnerConnection.open(
                     request, port: session.connection.runnerPort, on: session.ssh)
@@ -39,9 +42,11 @@ extension ExecutionService {
         }
     }
 
-    /// Lends a session, and turns what SSH and the runner throw into ``VMUnreachable`` or `host_key_mismatch`.
+    /// Lends a session, and turns what SSH and the runner throw into ``VMUnreachable`` or `host_key_mismatch`. Where the
+    /// runner's port refuses, it is installed if the VM is one to install it in, and `body` called once more.
     func withRunner<Result>(
-        of environment: Environment, _ body: (VMSession) async throws -> Result
+        of environment: Environment, onInstalling: @Sendable () async throws -> Void = {},
+        _ body: (VMSession) async throws -> Result
     ) async throws -> Result {
         let fleet = fleet
         do {
@@ -52,7 +57,18 @@ extension ExecutionService {
                         throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
                     }
                     return connection
-                }, body)
+                }
+            ) { session in
+                do {
+                    return try await body(session)
+                } catch let refusal as SSHError where refusal.code == .channelRefused {
+                    // Nothing of a run has begun: its channel is what was refused.
+                    guard let installer else { throw refusal }
+                    try await onInstalling()
+                    guard try await installer.install(in: environment, by: session.connection) else { throw refusal }
+                    return try await body(session)
+                }
+            }
         } catch let error as SSHError where error.code == .hostKeyMismatch {
             throw ServiceError(
                 .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",

@@ -16,6 +16,8 @@ package struct ExecutionConfiguration: Sendable {
     package var keepaliveInterval: Duration = .seconds(15)
     package var maximumExecutions = 4_096
     package var maximumSessions = 1_024
+    /// What is installed in VMs that were made without a runner; nil: nothing.
+    package var runner: RunnerFiles?
 
     package init(gatewayID: String, provider: String) {
         self.gatewayID = gatewayID
@@ -39,6 +41,7 @@ package final class ExecutionService: Sendable {
     let configuration: ExecutionConfiguration
     let logger: Logger
     let sessions: SessionPool
+    let installer: RunnerInstaller?
     let waker: Waker
     let link: GatewayLink
     let running = Mutex<[ExecutionID: Run]>([:])
@@ -56,6 +59,7 @@ package final class ExecutionService: Sendable {
         self.configuration = configuration
         self.logger = logger
         sessions = SessionPool(capacity: configuration.maximumSessions, logger: logger)
+        installer = configuration.runner.map { RunnerInstaller(files: $0, logger: logger) }
         waker = Waker(
             fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
         link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)

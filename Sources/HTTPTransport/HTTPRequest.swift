@@ -9,6 +9,9 @@ package struct HTTPRequest: Sendable {
     package var idleTimeout: Duration?  // most time without a byte while somebody wants one; whole seconds
     package var connectTimeout: Duration
     package var tls: TLS
+    /// For what must not be sent twice: libcurl by itself sends a request again, whatever its method, that a connection
+    /// kept from earlier closes without an answer (`Curl_retry_request` in its transfer.c).
+    package var usesFreshConnection = false
 
     /// PEM files. Certificates are always verified, against the system's authorities unless one is given.
     package struct TLS: Hashable, Sendable {

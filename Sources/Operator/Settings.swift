@@ -19,6 +19,7 @@ package struct Settings: Sendable {
     package var methodOverride: Bool  // whether tRPC takes queries by POST
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
+    package var ovh: OVHSettings
 
     package static let defaultPort = 4_610
 
@@ -53,7 +54,9 @@ package struct Settings: Sendable {
             address: first(\.dockerAddress) ?? "127.0.0.1", image: first(\.image) ?? DockerSettings.standardImage)
         masterKey = first(\.masterKey)
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
-        let seconds = first(\.startTimeout) ?? 60
+        ovh = try OVHSettings(layers)
+        // An instance of OVH takes a minute to boot.
+        let seconds = first(\.startTimeout) ?? (provider == "ovh" ? 300 : 60)
         guard (0.001...86_400).contains(seconds) else {
             throw OperatorError(
                 .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
@@ -120,6 +123,13 @@ package struct SettingsLayer: Sendable {
     package var methodOverride: Bool?
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
+    package var ovhEndpoint: String?
+    package var ovhApplicationKey: String?
+    package var ovhApplicationSecret: String?
+    package var ovhConsumerKey: String?
+    package var ovhProject: String?
+    package var ovhRegion: String?
+    package var ovhSSHPort: Int?
 
     package init() {}
 
@@ -170,6 +180,7 @@ package struct SettingsLayer: Sendable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
         case startTimeout, allowedOrigins, methodOverride, logLevel, logFormat
         case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
+        case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
 
         var variable: String {
             switch self {
@@ -193,6 +204,13 @@ package struct SettingsLayer: Sendable {
             case .methodOverride: "MARTLET_METHOD_OVERRIDE"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
+            case .ovhEndpoint: "OVH_ENDPOINT"
+            case .ovhApplicationKey: "OVH_APPLICATION_KEY"
+            case .ovhApplicationSecret: "OVH_APPLICATION_SECRET"
+            case .ovhConsumerKey: "OVH_CONSUMER_KEY"
+            case .ovhProject: "OVH_CLOUD_PROJECT_SERVICE"
+            case .ovhRegion: "OVH_REGION"
+            case .ovhSSHPort: "OVH_SSH_PORT"
             }
         }
     }
@@ -229,6 +247,13 @@ package struct SettingsLayer: Sendable {
                     ["true": true, "1": true, "false": false, "0": false][text]
                 }
             case .logLevel: logLevel = try Self.parse(text, place, "a log level") { Logger.Level(rawValue: $0) }
+            case .ovhEndpoint: ovhEndpoint = text
+            case .ovhApplicationKey: ovhApplicationKey = text
+            case .ovhApplicationSecret: ovhApplicationSecret = text
+            case .ovhConsumerKey: ovhConsumerKey = text
+            case .ovhProject: ovhProject = text
+            case .ovhRegion: ovhRegion = text
+            case .ovhSSHPort: ovhSSHPort = try Self.parse(text, place, "a port") { Int($0) }
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }
         }

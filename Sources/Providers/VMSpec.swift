@@ -11,10 +11,13 @@ package struct VMSpec: Hashable, Codable, Sendable, CustomStringConvertible {
     package var authorizedKeys: [String]  // lines of OpenSSH's authorized_keys
     package var hostKey: SSHKeyPair
     package var runnerSecret: String  // 64 hexadecimal digits
+    package var flavor: String?  // a name from the provider's catalogue; nil: the cheapest that fits
+    package var region: String?  // an id from the provider's catalogue; nil: the provider's own choice
 
     package init(
         name: String, vcpus: Int, memoryMb: Int, diskMb: Int, processes: Int, network: Bool = false,
-        authorizedKeys: [String], hostKey: SSHKeyPair, runnerSecret: String
+        authorizedKeys: [String], hostKey: SSHKeyPair, runnerSecret: String, flavor: String? = nil,
+        region: String? = nil
     ) {
         self.name = name
         self.vcpus = vcpus
@@ -25,6 +28,8 @@ package struct VMSpec: Hashable, Codable, Sendable, CustomStringConvertible {
         self.authorizedKeys = authorizedKeys
         self.hostKey = hostKey
         self.runnerSecret = runnerSecret
+        self.flavor = flavor
+        self.region = region
     }
 
     /// Of programs and all around them: each run has two of the runner's own beside the program's, each SSH connection

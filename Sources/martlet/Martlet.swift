@@ -26,7 +26,7 @@ struct Martlet: AsyncParsableCommand {
                 name: "Server",
                 subcommands: [
                     UpCommand.self, GatewayCommand.self, WorkerCommand.self, MigrateCommand.self, DoctorCommand.self,
-                    ImageCommand.self,
+                    ImageCommand.self, DevCommand.self,
                 ]),
         ])
 

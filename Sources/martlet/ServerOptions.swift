@@ -50,6 +50,25 @@ struct ServerOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "The project of provider ovh (OVH_CLOUD_PROJECT_SERVICE).",
+            discussion: """
+                Its keys are not for the command line: OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET and \
+                OVH_CONSUMER_KEY, or the configuration file.
+                """, valueName: "id"))
+    var ovhProject: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "ovh-eu, ovh-ca, ovh-us or a URL (OVH_ENDPOINT).", discussion: "Else ovh-eu.", valueName: "endpoint"))
+    var ovhEndpoint: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where provider ovh makes VMs (OVH_REGION).", discussion: "Else GRA11.", valueName: "region"))
+    var ovhRegion: String?
+
+    @Option(
+        help: ArgumentHelp(
             "The configuration file.", discussion: "Else $XDG_CONFIG_HOME/martlet/config.json, where it exists.",
             valueName: "path"), completion: .file())
     var config: String?
@@ -81,6 +100,9 @@ struct ServerOptions: ParsableArguments {
         flags.masterKeyFile = masterKeyFile
         flags.logLevel = logLevel
         flags.logFormat = logFormat
+        flags.ovhProject = ovhProject
+        flags.ovhEndpoint = ovhEndpoint
+        flags.ovhRegion = ovhRegion
         return try Settings(flags: flags, configurationFile: config ?? SettingsLayer.standardFile())
     }
 }

@@ -54,6 +54,7 @@ struct Wiring: Sendable {
     ) throws -> [any Service] {
         var executions = ExecutionConfiguration(gatewayID: name, provider: settings.provider)
         executions.startTimeout = settings.startTimeout
+        executions.runner = RunnerFiles(program: settings.runner, runtimes: settings.runtimes)
         let execution = ExecutionService(
             fleet: fleet, runtimes: try RuntimeCatalog(directory: settings.runtimes), configuration: executions,
             logger: Logger(label: "martlet.execution"))
@@ -113,6 +114,9 @@ enum VMProviders {
         switch settings.provider {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
         case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
+        case ProviderKind.ovh.rawValue:
+            return OVHProvider(
+                configuration: try ovh(settings), packages: OVHProvider.packages(of: settings.runtimes), logger: logger)
         default: throw unknown(settings.provider)
         }
     }
@@ -128,6 +132,7 @@ enum VMProviders {
     static func diagnose(_ settings: Settings) async -> [String] {
         switch settings.provider {
         case ProviderKind.local.rawValue: return await LocalProvider.diagnose(configuration: local(settings))
+        case ProviderKind.ovh.rawValue: return await diagnoseOVH(settings)
         case ProviderKind.docker.rawValue:
             do {
                 return await DockerProvider.diagnose(configuration: try docker(settings))
@@ -157,6 +162,32 @@ enum VMProviders {
         return configuration
     }
 
+    private static func diagnoseOVH(_ settings: Settings) async -> [String] {
+        do {
+            return await OVHProvider.diagnose(
+                configuration: try ovh(settings), logger: Logger(label: "martlet.provider"))
+        } catch {
+            return ["\(error)"]
+        }
+    }
+
+    private static func ovh(_ settings: Settings) throws(OperatorError) -> OVHConfiguration {
+        let given = try settings.ovh.complete()
+        guard let endpoint = OVHEndpoint(given.endpoint) else {
+            throw OperatorError(
+                .invalidSetting, "'\(given.endpoint)' is no endpoint of OVH.",
+                hint: "Set OVH_ENDPOINT to \(OVHEndpoint.names.keys.sorted().joined(separator: ", ")) or a URL.")
+        }
+        var configuration = OVHConfiguration(
+            endpoint: endpoint,
+            credentials: OVHCredentials(
+                applicationKey: given.applicationKey, applicationSecret: given.applicationSecret,
+                consumerKey: given.consumerKey),
+            project: given.project, region: settings.ovh.region)
+        configuration.sshPort = settings.ovh.sshPort
+        return configuration
+    }
+
     private static func local(_ settings: Settings) -> LocalProvider.Configuration {
         LocalProvider.Configuration(
             stateDirectory: settings.dataDirectory.localProviderPath, runner: settings.runner,
@@ -166,6 +197,6 @@ enum VMProviders {
     private static func unknown(_ name: String) -> OperatorError {
         OperatorError(
             .invalidSetting, "This version has no provider '\(name)'.",
-            hint: "Use 'local' or 'docker', or leave it out.")
+            hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
     }
 }
