@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 RELEASE := -c release --product martlet --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
 SHELL_SCRIPTS := .ci/run .ci/packages
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
-	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
+	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
 .PHONY: up build runner test check format bench install deps toolchain clean help

@@ -36,6 +36,7 @@ let package = Package(
 
         // Rooms, lowest first. A room imports only rooms above it in this list (checked by .ci/check-imports).
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Telemetry", swiftSettings: settings),
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
@@ -59,13 +60,16 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Worker",
-            dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging],
+            dependencies: [
+                "Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Telemetry", lifecycle, logging,
+            ],
             swiftSettings: settings),
 
         .target(
             name: "Gateway",
             dependencies: [
-                "EventLoop", "Execution", "Fleet", lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "Telemetry",
+                lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -89,7 +93,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "Operator", "PostgreSQL",
-                "Providers", "Redis", "Worker", lifecycle, logging,
+                "Providers", "Redis", "Telemetry", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -140,8 +144,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "TestSupport",
-                lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "Telemetry",
+                "TestSupport", lifecycle, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
@@ -150,6 +154,7 @@ let package = Package(
             name: "EndToEndTests", dependencies: ["EventLoop", "HTTPTransport", "TestSupport", "martlet"],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
         .testTarget(

@@ -17,6 +17,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         case unauthenticated
         case forbidden
         case tooManyExecutions = "too_many_executions"
+        case rateLimited = "rate_limited"
         case quotaExceeded = "quota_exceeded"
         case limitExceeded = "limit_exceeded"
         // What was asked for

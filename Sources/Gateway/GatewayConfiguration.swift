@@ -31,6 +31,9 @@ package struct GatewayConfiguration: Sendable {
     /// Most output all such executions may hold together.
     package var bufferedOutputTotal = 512 << 20
 
+    package var rateLimits = RateLimits.standard
+    package var metricsAccess = MetricsAccess.loopback
+
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host
         self.port = port

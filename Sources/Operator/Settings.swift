@@ -14,6 +14,8 @@ package struct Settings: Sendable {
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
     package var startTimeout: Duration  // how long a call waits for its VM to start
+    package var rateLimits: String?  // nil: the gateway's own figures
+    package var metrics: String?  // who may read /metrics; nil: as the gateway says
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
 
@@ -51,6 +53,8 @@ package struct Settings: Sendable {
                 .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
         }
         startTimeout = .milliseconds(Int(seconds * 1_000))
+        rateLimits = first(\.rateLimits)
+        metrics = first(\.metrics)
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
     }
@@ -85,6 +89,8 @@ package struct SettingsLayer: Sendable {
     package var masterKey: String?
     package var masterKeyFile: String?
     package var startTimeout: Double?  // seconds
+    package var rateLimits: String?
+    package var metrics: String?
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
 
@@ -135,7 +141,7 @@ package struct SettingsLayer: Sendable {
 
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
-        case startTimeout, logLevel, logFormat
+        case startTimeout, rateLimits, metrics, logLevel, logFormat
 
         var variable: String {
             switch self {
@@ -150,6 +156,8 @@ package struct SettingsLayer: Sendable {
             case .masterKey: "MARTLET_MASTER_KEY"
             case .masterKeyFile: "MARTLET_MASTER_KEY_FILE"
             case .startTimeout: "MARTLET_START_TIMEOUT"
+            case .rateLimits: "MARTLET_RATE_LIMITS"
+            case .metrics: "MARTLET_METRICS"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
             }
@@ -170,6 +178,8 @@ package struct SettingsLayer: Sendable {
             case .runtimes: runtimes = text
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
+            case .rateLimits: rateLimits = text
+            case .metrics: metrics = text
             case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
             case .logLevel: logLevel = try Self.parse(text, place, "a log level") { Logger.Level(rawValue: $0) }
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }

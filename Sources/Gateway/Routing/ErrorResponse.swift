@@ -15,7 +15,7 @@ extension ServiceError.Code {
         case .notAcceptable: .notAcceptable
         case .unauthenticated: .unauthorized
         case .forbidden, .quotaExceeded: .forbidden
-        case .tooManyExecutions: .tooManyRequests
+        case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .executionNotRunning, .alreadyExists, .illegalTransition: .conflict
