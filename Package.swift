@@ -61,7 +61,8 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Telemetry", lifecycle, logging,
+                "Cryptography", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Telemetry", lifecycle,
+                logging,
             ],
             swiftSettings: settings),
 

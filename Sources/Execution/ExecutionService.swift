@@ -44,6 +44,7 @@ package final class ExecutionService: Sendable {
     let link: GatewayLink
     let running = Mutex<[ExecutionID: Run]>([:])
     let availability = Mutex<[EnvironmentID: RuntimeAvailability]>([:])
+    let variables = VariableCache()
 
     /// How long a run that was told to die may take to say so before it is cut off.
     private static let killGrace = Duration.milliseconds(500)
@@ -125,20 +126,14 @@ package final class ExecutionService: Sendable {
     private func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
         let environment: Environment
         if let name {
-            let found: Environment? =
-                if let id = EnvironmentID(name) {
-                    try await fleet.environments.find(id, owner: caller.userID)
-                } else if let slug = Slug(rawValue: name) {
-                    try await fleet.environments.find(slug: slug, owner: caller.userID)
-                } else {
-                    nil
-                }
-            guard let found else {
+            do {
+                environment = try await fleet.environments.authorized(
+                    name, for: caller, to: "execute", requestID: requestID, admitsAdmins: false)
+            } catch let error as ServiceError where error.code == .environmentNotFound {
                 throw ServiceError(
                     .environmentNotFound, "You have no environment '\(name.prefix(64))'.",
                     hint: "Leave 'environment' out to use your own VM.")
             }
-            environment = found
         } else if let own = try await fleet.environments.userVM(of: caller.userID) {
             environment = own
         } else {

@@ -10,11 +10,7 @@ package struct UserStore: Sendable {
         email: String? = nil, name: String, role: Caller.Role = .user, tier: Tier = .free, by actor: AuditActor,
         requestID: String? = nil
     ) async throws -> User {
-        guard Label.isLegal(name), email.map({ Label.isLegal($0, 3...320) && $0.contains("@") }) ?? true else {
-            throw ServiceError(
-                .invalidRequest, "User not created: the name or the email has no legal form.",
-                hint: "Give a name of 1 to 100 characters, and an email address or none.")
-        }
+        try Self.check(name: name, email: email, undone: "User not created")
         return try await ServiceError.translating("User '\(name)' not created") {
             do {
                 let rows = try await database.query(
@@ -27,9 +23,7 @@ package struct UserStore: Sendable {
                     """)
                 return try Self.single(rows, "'\(name)'")
             } catch let error as PostgresError where error.isUniqueViolation {
-                throw ServiceError(
-                    .alreadyExists, "User not created: the name or the email is taken.",
-                    hint: "Choose another, or make a token for the user that exists.")
+                throw Self.taken("User not created")
             }
         }
     }
@@ -60,15 +54,39 @@ package struct UserStore: Sendable {
 
     /// By id, at most 500; `after` continues after the last of a page.
     package func list(limit: Int = 100, after: UserID? = nil) async throws -> [User] {
+        try await search(UserFilter(), limit: limit, after: after)
+    }
+
+    /// By id, at most 500; `after` continues after the last of a page.
+    package func search(_ filter: UserFilter, limit: Int = 100, after: UserID? = nil) async throws -> [User] {
         try await ServiceError.translating("Users not read") {
             try await database.query(
                 """
                 SELECT \(raw: Self.columns) FROM users
-                WHERE id > COALESCE(\(after), '00000000-0000-0000-0000-000000000000')::uuid
+                WHERE id > COALESCE(\(after), '00000000-0000-0000-0000-000000000000')::uuid \(filter.conditions)
                 ORDER BY id LIMIT \(min(max(limit, 1), 500))
                 """
             ).map(User.init)
         }
+    }
+
+    /// Changes what is not `nil`. Role and suspension are told to every server. Throws `user_not_found`,
+    /// `already_exists` if name or email are taken, `invalid_request` if they have no legal form.
+    @discardableResult
+    package func update(
+        _ id: UserID, _ update: UserUpdate, by actor: AuditActor, requestID: String? = nil
+    ) async throws -> User {
+        try Self.check(name: update.name, email: update.email ?? nil, undone: "User \(id) not changed")
+        var assignments: SQL = "updated_at = now()"
+        var detail: [String: String] = [:]
+        func set(_ column: String, _ value: SQL, shown: String) {
+            assignments = "\(assignments), \(raw: column) = \(value)"
+            detail[column] = shown
+        }
+        if let name = update.name { set("name", "\(name)", shown: name) }
+        if case .some(let email) = update.email { set("email", "\(email)", shown: email ?? "") }
+        if let role = update.role { set("role", "\(role)", shown: role.rawValue) }
+        return try await change(id, to: assignments, action: "user.update", detail: detail, actor, requestID)
     }
 
     /// Seen by the next call of the user. Throws `user_not_found`.
@@ -77,7 +95,8 @@ package struct UserStore: Sendable {
         _ tier: Tier, of id: UserID, by actor: AuditActor, requestID: String? = nil
     ) async throws -> User {
         try await change(
-            id, to: "tier = \(tier)", action: "user.tier", detail: ["tier": tier.rawValue], actor, requestID)
+            id, to: "tier = \(tier), updated_at = now()", action: "user.tier", detail: ["tier": tier.rawValue], actor,
+            requestID)
     }
 
     /// A suspended user's tokens are refused from now on; their VMs are left alone. Throws `user_not_found`.
@@ -86,26 +105,49 @@ package struct UserStore: Sendable {
         _ suspended: Bool, _ id: UserID, by actor: AuditActor, requestID: String? = nil
     ) async throws -> User {
         try await change(
-            id, to: suspended ? "suspended_at = COALESCE(suspended_at, now())" : "suspended_at = NULL",
+            id,
+            to: suspended
+                ? "suspended_at = COALESCE(suspended_at, now()), updated_at = now()"
+                : "suspended_at = NULL, updated_at = now()",
             action: suspended ? "user.suspend" : "user.resume", detail: [:], actor, requestID)
     }
 
     private func change(
-        _ id: UserID, to assignment: SQL, action: String, detail: [String: String], _ actor: AuditActor,
+        _ id: UserID, to assignments: SQL, action: String, detail: [String: String], _ actor: AuditActor,
         _ requestID: String?
     ) async throws -> User {
         try await ServiceError.translating("User \(id) not changed") {
             let line = AuditLog.line(
                 action, owner: "id", from: "changed", actor: actor, requestID: requestID, detail: detail)
-            let rows = try await database.query(
-                """
-                WITH changed AS (
-                    UPDATE users SET \(assignment), updated_at = now() WHERE id = \(id) RETURNING *),
-                \(line)
-                SELECT \(raw: Self.columns) FROM changed
-                """)
-            return try Self.single(rows, id.description)
+            do {
+                let rows = try await database.query(
+                    """
+                    WITH changed AS (
+                        UPDATE users SET \(assignments) WHERE id = \(id) RETURNING *),
+                    \(line)
+                    SELECT \(raw: Self.columns) FROM changed
+                    """)
+                return try Self.single(rows, id.description)
+            } catch let error as PostgresError where error.isUniqueViolation {
+                throw Self.taken("User \(id) not changed")
+            }
         }
+    }
+
+    private static func check(name: String?, email: String?, undone: String) throws(ServiceError) {
+        guard name.map({ Label.isLegal($0) }) ?? true,
+            email.map({ Label.isLegal($0, 3...320) && $0.contains("@") }) ?? true
+        else {
+            throw ServiceError(
+                .invalidRequest, "\(undone): the name or the email has no legal form.",
+                hint: "Give a name of 1 to 100 characters, and an email address or none.")
+        }
+    }
+
+    private static func taken(_ undone: String) -> ServiceError {
+        ServiceError(
+            .alreadyExists, "\(undone): the name or the email is taken.",
+            hint: "Choose another, or use the user that exists.")
     }
 
     private static let columns = "id, name, email, role, tier, suspended_at, created_at"

@@ -24,6 +24,11 @@ package struct Environment: Sendable, Hashable {
     package let network: Bool
     package let provider: String
     package let providerInstanceID: String?
+    /// What its provider makes it of and where, for those that offer a choice.
+    package let flavor: String?
+    package let region: String?
+    /// The host it was placed on, for providers whose hosts are ours.
+    package let hostID: HostID?
     /// Where it is reached, or was when it ran last.
     package let endpoint: EnvironmentEndpoint?
     /// What its owner's key looks like in `authorized_keys`.
@@ -40,6 +45,18 @@ package struct Environment: Sendable, Hashable {
     package let expiresAt: Date?
     package let createdAt: Date
     package let updatedAt: Date
+    package let hasInitScript: Bool
+    /// Sorted; the values are secret (``EnvironmentStore/variables(of:)``).
+    package let variableNames: [String]
+    /// Without what may be secret in it.
+    package let repositoryURL: String?
+    /// Grows with every change of the setup: what was read of it may be kept as long as this is the same.
+    package let setupVersion: Int
+    /// When the setup was last carried out to the end; `nil`: to be done after the next start, if there is any.
+    package let initializedAt: Date?
+
+    /// Whether there is something to do in the machine once it runs (``EnvironmentSetup``).
+    package var needsInitialization: Bool { initializedAt == nil && (hasInitScript || repositoryURL != nil) }
 
     package var startedAt: Date? { runningSince }
 

@@ -49,22 +49,6 @@ package struct ExecutionStore: Sendable {
         }
     }
 
-    /// `nil` also for somebody else's: whether it exists is not told.
-    package func find(_ id: ExecutionID, owner: UserID) async throws -> ExecutionDetail? {
-        try await ServiceError.translating("Execution \(id) not read") {
-            let rows = try await database.query(
-                """
-                SELECT \(raw: Self.columns), code, stdout, stderr FROM environment_executions
-                WHERE id = \(id) AND user_id = \(owner)
-                """)
-            guard let row = rows.first else { return nil }
-            return ExecutionDetail(
-                summary: try ExecutionSummary(row: row), code: try row.decode("code"),
-                stdout: try row.decode("stdout", as: [UInt8]?.self) ?? [],
-                stderr: try row.decode("stderr", as: [UInt8]?.self) ?? [])
-        }
-    }
-
     /// A user's executions, newest first, at most 500; `before` continues after the last of a page.
     package func list(
         owner: UserID, limit: Int = 50, before: ExecutionID? = nil
@@ -85,6 +69,30 @@ package struct ExecutionStore: Sendable {
                 ORDER BY started_at DESC, id DESC LIMIT \(min(max(limit, 1), 500))
                 """
             ).map(ExecutionSummary.init)
+        }
+    }
+
+    /// Anybody's, for admins.
+    package func find(_ id: ExecutionID) async throws -> ExecutionDetail? {
+        try await find("id = \(id)", id)
+    }
+
+    /// `nil` also for somebody else's: whether it exists is not told.
+    package func find(_ id: ExecutionID, owner: UserID) async throws -> ExecutionDetail? {
+        try await find("id = \(id) AND user_id = \(owner)", id)
+    }
+
+    private func find(_ condition: SQL, _ id: ExecutionID) async throws -> ExecutionDetail? {
+        try await ServiceError.translating("Execution \(id) not read") {
+            let rows = try await database.query(
+                """
+                SELECT \(raw: Self.columns), code, stdout, stderr FROM environment_executions WHERE \(condition)
+                """)
+            guard let row = rows.first else { return nil }
+            return ExecutionDetail(
+                summary: try ExecutionSummary(row: row), code: try row.decode("code"),
+                stdout: try row.decode("stdout", as: [UInt8]?.self) ?? [],
+                stderr: try row.decode("stderr", as: [UInt8]?.self) ?? [])
         }
     }
 
@@ -142,7 +150,7 @@ package struct ExecutionStore: Sendable {
         """
     }
 
-    private static let columns = """
+    static let columns = """
         id, user_id, environment_id, gateway_id, request_id, state, language, code_bytes, exit_code, signal, \
         duration_ms, cpu_ms, max_rss_bytes, truncated, stdout_bytes, stderr_bytes, error_code, error_message, \
         started_at, finished_at

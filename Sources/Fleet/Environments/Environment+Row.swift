@@ -7,7 +7,8 @@ extension EnvironmentStore {
         id, user_id, kind, slug, name, state, generation, tier, vcpus, memory_mb, disk_mb, processes, network, \
         provider, provider_instance_id, host, ssh_port, ssh_user, runner_port, client_public_key, error_message, \
         runtime_ms, running_since, last_started_at, last_stopped_at, last_activity_at, state_changed_at, expires_at, \
-        created_at, updated_at
+        created_at, updated_at, flavor, region, host_id, has_init_script, variable_names, repository_url, \
+        setup_version, initialized_at
         """
 }
 
@@ -40,6 +41,14 @@ extension Environment {
         expiresAt = try row.decode("expires_at")
         createdAt = try row.decode("created_at")
         updatedAt = try row.decode("updated_at")
+        flavor = try row.decode("flavor")
+        region = try row.decode("region")
+        hostID = try row.decode("host_id")
+        hasInitScript = try row.decode("has_init_script")
+        variableNames = try row.decode("variable_names")
+        repositoryURL = try row.decode("repository_url")
+        setupVersion = try row.decode("setup_version")
+        initializedAt = try row.decode("initialized_at")
     }
 }
 

@@ -16,6 +16,8 @@ package final class EnvironmentStore: Sendable {
     let secretBox: SecretBox
     let outbox: Outbox
     let signals: EnvironmentSignals
+    let sessions: SessionPresence
+    let audit: AuditLog
     let logger: Logger
     private let activity = Mutex<[EnvironmentID: ContinuousClock.Instant]>([:])
 
@@ -23,12 +25,15 @@ package final class EnvironmentStore: Sendable {
     static let activityInterval = Duration.seconds(10)
 
     init(
-        database: PostgresPool, secretBox: SecretBox, outbox: Outbox, signals: EnvironmentSignals, logger: Logger
+        database: PostgresPool, secretBox: SecretBox, outbox: Outbox, signals: EnvironmentSignals,
+        sessions: SessionPresence, audit: AuditLog, logger: Logger
     ) {
         self.database = database
         self.secretBox = secretBox
         self.outbox = outbox
         self.signals = signals
+        self.sessions = sessions
+        self.audit = audit
         self.logger = logger
     }
 
@@ -47,13 +52,17 @@ package final class EnvironmentStore: Sendable {
         return environment
     }
 
+    package func find(slug: Slug) async throws -> Environment? {
+        try await ServiceError.translating("Environment \(slug) not read") {
+            try await database.query("SELECT \(raw: Self.columns) FROM dev_environments WHERE slug = \(slug)")
+                .first.map(Environment.init)
+        }
+    }
+
     /// `nil` also for somebody else's: whether it exists is not told.
     package func find(slug: Slug, owner: UserID) async throws -> Environment? {
-        try await ServiceError.translating("Environment \(slug) not read") {
-            try await database.query(
-                "SELECT \(raw: Self.columns) FROM dev_environments WHERE slug = \(slug) AND user_id = \(owner)"
-            ).first.map(Environment.init)
-        }
+        guard let environment = try await find(slug: slug), environment.userID == owner else { return nil }
+        return environment
     }
 
     /// The living environment that a provider's instance belongs to; `nil` if the database knows of none.

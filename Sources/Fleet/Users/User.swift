@@ -13,6 +13,16 @@ package struct User: Sendable, Hashable {
     package var isSuspended: Bool { suspendedAt != nil }
 }
 
+/// What may be changed of a user; `nil` leaves it as it is. For tier and suspension there are calls of their own.
+package struct UserUpdate: Sendable {
+    package var name: String?
+    /// `.some(nil)`: none.
+    package var email: String??
+    package var role: Caller.Role?
+
+    package init() {}
+}
+
 /// What is known of a token: everything but the token.
 package struct APIToken: Sendable, Hashable {
     package let id: TokenID

@@ -2,70 +2,11 @@ import Foundation
 import PostgreSQL
 
 // What users and admins ask for. All of it is idempotent: asking for what is already so, or on its way, returns the
-// environment as it is.
+// environment as it is. What is refused is a line in the audit log.
 extension EnvironmentStore {
-    /// The caller's own VM, made if there is none: the row, its audit line and the `provision` job in one transaction.
-    /// However many ask at the same time, there is one. Size and limits are those of the tier the user has now.
-    package func createUserVM(for caller: Caller, requestID: String?, provider: String) async throws -> Environment {
-        if let living = try await userVM(of: caller.userID) { return living }
-        let (environment, move) = try await ServiceError.translating("VM not created") {
-            try await database.withTransaction { connection in
-                // The row's lock makes those wait who ask at the same time, and everything else that counts what the
-                // user has. The unique index on living user VMs is there should one forget it.
-                let users = try await connection.query(
-                    "SELECT tier FROM users WHERE id = \(caller.userID) AND suspended_at IS NULL FOR UPDATE")
-                guard let user = users.first else {
-                    throw ServiceError(
-                        .forbidden, "VM not created: the user is suspended or gone.", hint: "Ask an admin.")
-                }
-                let living = try await Self.userVM(of: caller.userID) { try await connection.query($0) }
-                if let living { return (living, CommittedMove?.none) }
-                let rows = try await connection.query(
-                    Self.creation(
-                        of: .userVM, name: "vm", for: caller, tier: try user.decode("tier"), provider: provider,
-                        requestID: requestID))
-                guard let row = rows.first else {
-                    throw ServiceError(
-                        .internalError, "VM not created: the database returned no row.", hint: "Try again.")
-                }
-                let move = try CommittedMove(row: row)
-                return (move.environment, move)
-            }
-        }
-        if let move { await announce(move) }
-        return environment
-    }
-
-    /// The row is born in `provisioning` at generation 1: nobody could see it `requested`, which its line in the audit
-    /// log names as where it came from.
-    private static func creation(
-        of kind: Environment.Kind, name: String, for caller: Caller, tier: Tier, provider: String, requestID: String?
-    ) -> SQL {
-        let actor = AuditActor(caller)
-        let follow = EnvironmentAction(entering: .provisioning)
-        return """
-            WITH moved AS (
-                INSERT INTO dev_environments (id, user_id, kind, slug, name, state, generation, tier, vcpus, memory_mb,
-                    disk_mb, processes, network, provider)
-                VALUES (\(EnvironmentID()), \(caller.userID), \(kind), \(Slug.random()), \(name), 'provisioning', 1,
-                    \(tier), \(tier.vcpus), \(tier.memoryMb), \(tier.diskMb), \(tier.processes), false, \(provider))
-                RETURNING *),
-            linked AS (
-                INSERT INTO user_vms (id, user_id, environment_id)
-                SELECT gen_random_uuid(), user_id, id FROM moved WHERE kind = 'user_vm'),
-            audited AS (
-                INSERT INTO environment_audit_log (environment_id, user_id, actor_kind, actor_id, action,
-                    from_state, to_state, generation, request_id)
-                SELECT id, user_id, \(actor.kind)::text, \(actor.id)::text, 'create', 'requested', state, generation,
-                    \(requestID)::text
-                FROM moved),
-            \(queued(follow, requestID))
-            SELECT \(raw: columns), (SELECT data FROM queued) AS job_data FROM moved
-            """
-    }
-
     /// Starts a stopped one. One that is being made or started, or that runs, is returned as it is. Throws
-    /// `environment_not_found`, and `illegal_transition` with a hint in all other states.
+    /// `environment_not_found`, `illegal_transition` with a hint in all other states, `quota_exceeded` if its owner may
+    /// run no more, `host_unavailable`.
     @discardableResult
     package func requestStart(
         _ id: EnvironmentID, actor: AuditActor, requestID: String? = nil
@@ -97,16 +38,32 @@ extension EnvironmentStore {
 
     /// Destroys a running, stopped or failed one, with its home. One that is being destroyed, or is destroyed, is
     /// returned as it is. Throws as ``requestStart(_:actor:requestID:)``.
+    ///
+    /// With `force` also one that is on its way to somewhere and stuck there, by way of `error`, and one whose
+    /// destruction is stuck anew: whatever job is at it finds it moved. That is for admins (`forbidden`).
     @discardableResult
     package func requestDestroy(
-        _ id: EnvironmentID, actor: AuditActor, requestID: String? = nil
+        _ id: EnvironmentID, actor: AuditActor, requestID: String? = nil, force: Bool = false
     ) async throws -> Environment {
-        try await request(id, actor: actor, action: "destroy", requestID: requestID) { environment in
+        if force { try await giveUp(id, actor: actor, requestID: requestID) }
+        return try await request(id, actor: actor, action: "destroy", requestID: requestID) { environment in
             switch environment.state {
             case .running, .stopped, .error: .destroying
             case .destroying, .destroyed: nil
             case .requested, .provisioning, .starting, .stopping: throw Self.refusal(environment, "destroyed")
             }
+        }
+    }
+
+    /// Moves one that is on its way to somewhere into `error`.
+    private func giveUp(_ id: EnvironmentID, actor: AuditActor, requestID: String?) async throws {
+        _ = try await request(id, actor: actor, action: "give_up", requestID: requestID) { environment in
+            guard actor.kind != .user else {
+                throw ServiceError(
+                    .forbidden, "Environment \(environment.slug) not destroyed by force: that is for admins.",
+                    hint: "Leave 'force' out, or ask an admin.")
+            }
+            return environment.state.isTransitional ? .error : nil
         }
     }
 
@@ -146,15 +103,47 @@ extension EnvironmentStore {
         // A round is lost only when somebody else's move went through; this many in a row is a storm.
         for _ in 0..<10 {
             guard let environment = try await find(id) else { throw ServiceError.environmentNotFound("\(id)") }
-            guard let next = try decide(environment) else { return environment }
-            let moved = try await move(
-                id, from: environment.state, generation: environment.generation, to: next, actor: actor,
-                action: action, requestID: requestID)
+            let moved: Environment? = try await auditingRefusal(
+                action, of: id, owner: environment.userID, by: actor, requestID
+            ) {
+                guard let next = try decide(environment) else { return environment }
+                if next == .starting { return try await start(environment, actor, action, requestID) }
+                return try await move(
+                    id, from: environment.state, generation: environment.generation, to: next,
+                    change: EnvironmentChange(errorMessage: next == .error ? "Given up by \(actor)." : nil),
+                    actor: actor, action: action, requestID: requestID)
+            }
             if let moved { return moved }
         }
         throw ServiceError(
             .serviceUnavailable, "Environment \(id) changes faster than the request to \(action) it could follow.",
             hint: "Try again in a moment.")
+    }
+
+    /// The move into `starting`, in one transaction with the count of what its owner has running.
+    private func start(
+        _ environment: Environment, _ actor: AuditActor, _ action: String, _ requestID: String?
+    ) async throws -> Environment? {
+        try environment.state.check(moveTo: .starting)
+        let move = try await ServiceError.translating("Environment \(environment.slug) not started") {
+            try await database.withTransaction { connection -> CommittedMove? in
+                let ledger = try await QuotaStore.ledger(of: environment.userID, on: connection, locking: true)
+                // Somebody may have started it meanwhile: then it is among those that run, and has all it needs.
+                let now = try await connection.query(
+                    "SELECT generation FROM dev_environments WHERE id = \(environment.id)")
+                guard try now.first?.decode("generation") == environment.generation else { return nil }
+                try ledger.quota.checkStart(beside: ledger.usage)
+                if let host = environment.hostID {
+                    try await Placement.checkStart(of: environment, on: host, connection: connection)
+                }
+                return try await commitMove(
+                    environment.id, from: environment.state, generation: environment.generation, to: .starting,
+                    actor: actor, action: action, requestID: requestID, by: { try await connection.query($0) })
+            }
+        }
+        guard let move else { return nil }
+        await announce(move)
+        return move.environment
     }
 
     private static func refusal(_ environment: Environment, _ participle: String) -> ServiceError {

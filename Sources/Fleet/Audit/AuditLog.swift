@@ -42,29 +42,32 @@ package struct AuditLog: Sendable {
     }
 
     /// The newest lines first, at most 500; `before` continues after the last line of a page.
-    package func list(environment: EnvironmentID, limit: Int = 100, before: Int64? = nil) async throws -> [AuditEntry] {
+    package func search(
+        _ filter: AuditFilter = AuditFilter(), limit: Int = 100, before: Int64? = nil
+    ) async throws -> [AuditEntry] {
         try await ServiceError.translating("Audit log not read") {
             try await database.query(
                 """
                 SELECT \(raw: Self.columns) FROM environment_audit_log
-                WHERE environment_id = \(environment) AND id < \(before ?? .max)
+                WHERE id < \(before ?? .max) \(filter.conditions)
                 ORDER BY id DESC LIMIT \(Self.page(limit))
                 """
             ).map(AuditEntry.init)
         }
     }
 
-    /// What was done to a user and to everything they own; as ``list(environment:limit:before:)``.
+    /// What was done to an environment; as ``search(_:limit:before:)``.
+    package func list(environment: EnvironmentID, limit: Int = 100, before: Int64? = nil) async throws -> [AuditEntry] {
+        var filter = AuditFilter()
+        filter.environment = environment
+        return try await search(filter, limit: limit, before: before)
+    }
+
+    /// What was done to a user and to everything they own; as ``search(_:limit:before:)``.
     package func list(user: UserID, limit: Int = 100, before: Int64? = nil) async throws -> [AuditEntry] {
-        try await ServiceError.translating("Audit log not read") {
-            try await database.query(
-                """
-                SELECT \(raw: Self.columns) FROM environment_audit_log
-                WHERE user_id = \(user) AND id < \(before ?? .max)
-                ORDER BY id DESC LIMIT \(Self.page(limit))
-                """
-            ).map(AuditEntry.init)
-        }
+        var filter = AuditFilter()
+        filter.user = user
+        return try await search(filter, limit: limit, before: before)
     }
 
     private static func page(_ limit: Int) -> Int { min(max(limit, 1), 500) }
