@@ -8,8 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
 # lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
-RELEASE := -c release --product martlet --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
-SHELL_SCRIPTS := .ci/run .ci/packages
+RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
+SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
@@ -28,7 +28,7 @@ up: build  ## build and start everything on this machine
 	fi
 
 build: deps toolchain runner  ## the release binary and the runner
-	@swift build $(RELEASE)
+	@swift build $(RELEASE) --product martlet
 
 runner: deps  ## the program inside each VM
 	@$(MAKE) -s -C sandbox
@@ -51,7 +51,9 @@ format: toolchain  ## lay all sources out
 	@if [ -f sandbox/.clang-format ] && command -v clang-format >/dev/null; then clang-format -i $(C_FILES); fi
 
 bench: build  ## what Martlet is measured against, in one run
+	@swift build $(RELEASE) --product JobQueueProbe
 	@Benchmarks/run
+	@Benchmarks/queue
 
 install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'
