@@ -12,7 +12,7 @@ RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --stri
 SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
-	MARTLET_METHOD_OVERRIDE,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
+	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
 .PHONY: up build runner test check format bench install deps toolchain clean help

@@ -36,6 +36,7 @@ let package = Package(
 
         // Rooms, lowest first. A room imports only rooms above it in this list (checked by .ci/check-imports).
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Telemetry", swiftSettings: settings),
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
@@ -61,14 +62,16 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "Cryptography", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging,
+                "Cryptography", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Telemetry", lifecycle,
+                logging,
             ],
             swiftSettings: settings),
 
         .target(
             name: "Gateway",
             dependencies: [
-                "EventLoop", "Execution", "Fleet", lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "Telemetry",
+                lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -92,7 +95,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "OVHSimulator", "Operator",
-                "PostgreSQL", "Providers", "Redis", "Worker", lifecycle, logging,
+                "PostgreSQL", "Providers", "Redis", "Telemetry", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -162,8 +165,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "TestSupport",
-                lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "Telemetry",
+                "TestSupport", lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -173,6 +176,7 @@ let package = Package(
             name: "EndToEndTests", dependencies: ["EventLoop", "HTTPTransport", "TestSupport", "martlet"],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
         .testTarget(
@@ -180,7 +184,8 @@ let package = Package(
         .testTarget(
             name: "ProvidersTests",
             dependencies: [
-                "Cryptography", "EventLoop", "HTTPTransport", "OVHSimulator", "Providers", "SSH", "TestSupport", logging,
+                "Cryptography", "EventLoop", "HTTPTransport", "OVHSimulator", "Providers", "SSH", "TestSupport",
+                logging,
             ],
             swiftSettings: settings),
     ]

@@ -18,6 +18,7 @@ package struct ExecutionConfiguration: Sendable {
     package var maximumSessions = 1_024
     /// What is installed in VMs that were made without a runner; nil: nothing.
     package var runner: RunnerFiles?
+    package var observer = ExecutionObserver.none
 
     package init(gatewayID: String, provider: String) {
         self.gatewayID = gatewayID
@@ -83,6 +84,9 @@ package final class ExecutionService: Sendable {
     /// How many executions are under way here.
     package var executionsRunning: Int { running.withLock { $0.count } }
 
+    /// How many SSH sessions are kept here.
+    package var sessionsOpen: Int { get async { await sessions.count } }
+
     /// Runs one snippet, lending its events to `body`. Leaving `body`, by return, throw or cancellation, ends the run.
     ///
     /// Throws `ServiceError` before `body` is called when the request can never run: `unknown_language`,
@@ -98,7 +102,7 @@ package final class ExecutionService: Sendable {
         let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
         let run = Run(
             request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
-            environment: environment)
+            environment: environment, observer: configuration.observer)
         try register(run)
         defer { running.withLock { $0[run.id] = nil } }
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -167,6 +171,7 @@ package final class ExecutionService: Sendable {
         await Task {
             await self.record(ending, of: run, hasBegun: await begun.value)
         }.value
+        run.timeline.end(ending, language: run.runtime.name)
         switch ending {
         case .exit(let report): run.events.finish(with: .exit(report))
         case .error(let error): run.events.finish(with: .error(error))

@@ -34,6 +34,8 @@ package struct GatewayConfiguration: Sendable {
     package var trpc = TRPCConfiguration()
     /// What the provider offers. Nothing, unless whoever knows the provider says so.
     package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+    package var rateLimits = RateLimits.standard
+    package var metricsAccess = MetricsAccess.loopback
 
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host

@@ -36,6 +36,9 @@ struct GatewayOperations: Sendable {
     var createToken: @Sendable (Caller, NewToken, _ requestID: String) async throws -> TokenView
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
 
+    /// `nil`: requests are not counted.
+    var rate: RateGate?
+
     /// What is not reachable, by name and why; empty when all is well.
     var unreachable: @Sendable () async -> [String: String]
 }

@@ -17,6 +17,8 @@ package struct Settings: Sendable {
     package var startTimeout: Duration  // how long a call waits for its VM to start
     package var allowedOrigins: Set<String>  // whose pages may call tRPC from a browser
     package var methodOverride: Bool  // whether tRPC takes queries by POST
+    package var rateLimits: String?  // nil: the gateway's own figures
+    package var metrics: String?  // who may read /metrics; nil: as the gateway says
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
     package var ovh: OVHSettings
@@ -64,6 +66,8 @@ package struct Settings: Sendable {
         startTimeout = .milliseconds(Int(seconds * 1_000))
         allowedOrigins = first(\.allowedOrigins) ?? []
         methodOverride = first(\.methodOverride) ?? false
+        rateLimits = first(\.rateLimits)
+        metrics = first(\.metrics)
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
     }
@@ -121,6 +125,8 @@ package struct SettingsLayer: Sendable {
     package var startTimeout: Double?  // seconds
     package var allowedOrigins: Set<String>?
     package var methodOverride: Bool?
+    package var rateLimits: String?
+    package var metrics: String?
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
     package var ovhEndpoint: String?
@@ -178,7 +184,7 @@ package struct SettingsLayer: Sendable {
 
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
-        case startTimeout, allowedOrigins, methodOverride, logLevel, logFormat
+        case startTimeout, allowedOrigins, methodOverride, rateLimits, metrics, logLevel, logFormat
         case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
         case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
 
@@ -202,6 +208,8 @@ package struct SettingsLayer: Sendable {
             case .startTimeout: "MARTLET_START_TIMEOUT"
             case .allowedOrigins: "MARTLET_ALLOWED_ORIGINS"
             case .methodOverride: "MARTLET_METHOD_OVERRIDE"
+            case .rateLimits: "MARTLET_RATE_LIMITS"
+            case .metrics: "MARTLET_METRICS"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
             case .ovhEndpoint: "OVH_ENDPOINT"
@@ -234,6 +242,8 @@ package struct SettingsLayer: Sendable {
             case .image: image = text
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
+            case .rateLimits: rateLimits = text
+            case .metrics: metrics = text
             case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
             case .allowedOrigins:
                 allowedOrigins = try Self.parse(text, place, "a list of origins like 'https://app.example'") {

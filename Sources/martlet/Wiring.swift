@@ -9,6 +9,7 @@ import PostgreSQL
 import Providers
 import Redis
 import ServiceLifecycle
+import Telemetry
 import Worker
 
 /// The rooms of one process, wired together.
@@ -16,6 +17,7 @@ struct Wiring: Sendable {
     let settings: Settings
     let fleet: Fleet
     let name: String  // of this process, among all that share the servers
+    let registry = MetricRegistry()
 
     /// Lends the domain over the servers at these URLs, and closes its connections afterwards.
     static func withFleet<Result: Sendable>(
@@ -32,6 +34,7 @@ struct Wiring: Sendable {
         let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
         let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
         do {
+            wiring.registry.collect(from: fleet)
             let result = try await body(wiring)
             await close(database, redis)
             return result
@@ -55,6 +58,7 @@ struct Wiring: Sendable {
         var executions = ExecutionConfiguration(gatewayID: name, provider: settings.provider)
         executions.startTimeout = settings.startTimeout
         executions.runner = RunnerFiles(program: settings.runner, runtimes: settings.runtimes)
+        executions.observer = registry.executionObserver()
         let execution = ExecutionService(
             fleet: fleet, runtimes: try RuntimeCatalog(directory: settings.runtimes), configuration: executions,
             logger: Logger(label: "martlet.execution"))
@@ -64,8 +68,12 @@ struct Wiring: Sendable {
         configuration.catalog = VMProviders.catalog(settings)
         configuration.trpc.allowedOrigins = settings.allowedOrigins
         configuration.trpc.allowsMethodOverride = settings.methodOverride
+        configuration.rateLimits = try settings.gatewayRateLimits
+        configuration.metricsAccess = try settings.gatewayMetrics
+        registry.collect(from: execution)
         let gateway = GatewayService(
-            execution: execution, fleet: fleet, configuration: configuration, logger: Logger(label: "martlet.gateway")
+            execution: execution, fleet: fleet, configuration: configuration, registry: registry,
+            logger: Logger(label: "martlet.gateway")
         ) { port in
             await onRunning(url(port: port))
         }
@@ -74,9 +82,23 @@ struct Wiring: Sendable {
 
     func worker() throws -> any Service {
         let worker = WorkerService(
-            fleet: fleet, provider: try VMProviders.make(settings, logger: Logger(label: "martlet.provider")),
+            fleet: fleet,
+            provider: MeasuredProvider(
+                try VMProviders.make(settings, logger: Logger(label: "martlet.provider")),
+                MeasuredProvider.seconds(in: registry)),
             configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
+    }
+
+    /// `/metrics` for a process that has no gateway.
+    func metrics(
+        port: Int, onRunning: @escaping @Sendable (_ url: String) async -> Void
+    ) throws -> any Service {
+        MetricsService(
+            host: settings.host, port: port, access: try settings.gatewayMetrics, registry: registry,
+            authenticate: { [fleet] in try await fleet.authenticator.authenticate($0) },
+            logger: Logger(label: "martlet.metrics")
+        ) { port in await onRunning(url(port: port)) }
     }
 
     func pendingMigrations() async throws -> [String] {
@@ -198,5 +220,28 @@ enum VMProviders {
         OperatorError(
             .invalidSetting, "This version has no provider '\(name)'.",
             hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
+    }
+}
+
+extension Settings {
+    /// Throws `invalid_setting` where what is set has another form.
+    fileprivate var gatewayRateLimits: RateLimits {
+        get throws(OperatorError) {
+            guard let rateLimits else { return .standard }
+            if let limits = RateLimits(rateLimits) { return limits }
+            throw OperatorError(
+                .invalidSetting, "'\(rateLimits)' are no rate limits.",
+                hint: "MARTLET_RATE_LIMITS is 'off', or requests a minute: 'free=300,pro=3000,unlimited=off'.")
+        }
+    }
+
+    fileprivate var gatewayMetrics: MetricsAccess {
+        get throws(OperatorError) {
+            guard let metrics else { return .loopback }
+            if let access = MetricsAccess(rawValue: metrics) { return access }
+            throw OperatorError(
+                .invalidSetting, "'\(metrics)' says nothing of who may read the metrics.",
+                hint: "MARTLET_METRICS is one of: \(MetricsAccess.allCases.map(\.rawValue).joined(separator: ", ")).")
+        }
     }
 }

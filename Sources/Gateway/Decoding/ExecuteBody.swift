@@ -90,15 +90,16 @@ enum ExecuteBody {
         // Collected apart: `reader` reads into it while the caller holds the request.
         var result = limits
         try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
+            guard ["memoryMb", "cpuMs", "outputBytes", "processes"].contains(name) else {
+                throw reader.invalid(
+                    "is not a known field", hint: "'limits' has memoryMb, cpuMs, outputBytes and processes.")
+            }
             if try reader.null() { return }
             switch name {
             case "memoryMb": result.memoryMb = try reader.integer()
             case "cpuMs": result.cpuMs = try reader.integer()
             case "outputBytes": result.outputBytes = try reader.integer()
-            case "processes": result.processes = try reader.integer()
-            default:
-                throw reader.invalid(
-                    "is not a known field", hint: "'limits' has memoryMb, cpuMs, outputBytes and processes.")
+            default: result.processes = try reader.integer()
             }
         }
         limits = result
