@@ -158,8 +158,8 @@ let package = Package(
         .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis", "TestSupport",
-                "Worker", logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis",
+                "TestSupport", "Worker", logging,
             ],
             swiftSettings: settings),
         .testTarget(

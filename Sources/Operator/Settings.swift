@@ -8,7 +8,7 @@ package struct Settings: Sendable {
     package var dataDirectory: DataDirectory
     package var databaseURL: String?  // nil: embedded
     package var redisURL: String?  // nil: embedded
-    package var provider: String
+    package var providers: [String]  // never empty; the first makes new VMs
     package var runner: String  // the program inside each VM
     package var runtimes: String  // the directory of languages
     package var docker: DockerSettings
@@ -45,7 +45,7 @@ package struct Settings: Sendable {
             path: first(\.dataDirectory) ?? DataDirectory.standardPath(environment), environment: environment)
         databaseURL = first(\.databaseURL)
         redisURL = first(\.redisURL)
-        provider = first(\.provider) ?? "local"
+        providers = try Self.names(of: first(\.provider) ?? "local")
         let place = Self.installedFiles()
         runner = first(\.runner) ?? place.runner
         runtimes = first(\.runtimes) ?? place.runtimes
@@ -58,7 +58,7 @@ package struct Settings: Sendable {
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
         ovh = try OVHSettings(layers)
         // An instance of OVH takes a minute to boot.
-        let seconds = first(\.startTimeout) ?? (provider == "ovh" ? 300 : 60)
+        let seconds = first(\.startTimeout) ?? (providers.contains("ovh") ? 300 : 60)
         guard (0.001...86_400).contains(seconds) else {
             throw OperatorError(
                 .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
@@ -70,6 +70,21 @@ package struct Settings: Sendable {
         metrics = first(\.metrics)
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
+    }
+
+    /// What makes VMs where nobody says what.
+    package var provider: String { providers[0] }
+
+    /// `local,docker`, each once.
+    private static func names(of list: String) throws(OperatorError) -> [String] {
+        let names = list.split(separator: ",", omittingEmptySubsequences: false)
+            .map { $0.trimmingCharacters(in: .whitespaces) }
+        guard names.allSatisfy({ !$0.isEmpty }), Set(names).count == names.count else {
+            throw OperatorError(
+                .invalidSetting, "'\(list)' is no list of providers.",
+                hint: "Name each once, with commas between, the one for new VMs first: 'local,docker'.")
+        }
+        return names
     }
 
     /// The runner and the runtimes belong to the program: installed they are under the same prefix

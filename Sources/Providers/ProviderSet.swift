@@ -21,6 +21,12 @@ package struct ProviderSet: Sendable {
         self.byKind = byKind
     }
 
+    package init(only provider: any VMProvider) {
+        standard = provider
+        all = [provider]
+        byKind = [provider.kind: provider]
+    }
+
     package var kinds: [ProviderKind] { all.map(\.kind) }
 
     /// `nil` where this process does not have the provider; another may.

@@ -23,8 +23,8 @@ struct ServerOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What makes VMs: local, docker, ovh or firecracker (VM_PROVIDER).", discussion: "Else local.",
-            valueName: "name"))
+            "What makes VMs: local, docker, ovh, or several as 'local,docker' (VM_PROVIDER).",
+            discussion: "The first makes new VMs. Else local.", valueName: "names"))
     var provider: String?
 
     @OptionGroup var docker: DockerOptions

@@ -81,11 +81,11 @@ struct Wiring: Sendable {
     }
 
     func worker() throws -> any Service {
+        let seconds = MeasuredProvider.seconds(in: registry)
+        let providers = try VMProviders.makeAll(settings, logger: Logger(label: "martlet.provider"))
+            .map { MeasuredProvider($0, seconds) }
         let worker = WorkerService(
-            fleet: fleet,
-            provider: MeasuredProvider(
-                try VMProviders.make(settings, logger: Logger(label: "martlet.provider")),
-                MeasuredProvider.seconds(in: registry)),
+            fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
             configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
     }
@@ -132,14 +132,19 @@ struct Wiring: Sendable {
 
 /// The providers there are.
 enum VMProviders {
-    static func make(_ settings: Settings, logger: Logger) throws -> any VMProvider {
-        switch settings.provider {
+    /// Those of the settings, in their order.
+    static func makeAll(_ settings: Settings, logger: Logger) throws -> [any VMProvider] {
+        try settings.providers.map { try make($0, settings, logger: logger) }
+    }
+
+    private static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
+        switch name {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
         case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
         case ProviderKind.ovh.rawValue:
             return OVHProvider(
                 configuration: try ovh(settings), packages: OVHProvider.packages(of: settings.runtimes), logger: logger)
-        default: throw unknown(settings.provider)
+        default: throw unknown(name)
         }
     }
 
@@ -150,9 +155,15 @@ enum VMProviders {
             flavors: { FlavorView.tiers(type: provider, region: provider) }, regions: { [provider] })
     }
 
-    /// Why the provider cannot work on this machine; empty if it can.
+    /// Why the providers cannot work on this machine; empty if they can.
     static func diagnose(_ settings: Settings) async -> [String] {
-        switch settings.provider {
+        var problems: [String] = []
+        for name in settings.providers { problems += await diagnose(name, settings) }
+        return problems
+    }
+
+    private static func diagnose(_ name: String, _ settings: Settings) async -> [String] {
+        switch name {
         case ProviderKind.local.rawValue: return await LocalProvider.diagnose(configuration: local(settings))
         case ProviderKind.ovh.rawValue: return await diagnoseOVH(settings)
         case ProviderKind.docker.rawValue:
@@ -161,13 +172,13 @@ enum VMProviders {
             } catch {
                 return ["\(error.message) \(error.hint)"]
             }
-        default: return [unknown(settings.provider).message]
+        default: return [unknown(name).message]
         }
     }
 
-    /// What the provider works with, in a line; nil if there is nothing to say.
-    static func describe(_ settings: Settings) async -> String? {
-        guard settings.provider == ProviderKind.docker.rawValue, let configuration = try? docker(settings) else {
+    /// What a provider works with, in a line; nil if there is nothing to say.
+    static func describe(_ kind: ProviderKind, _ settings: Settings) async -> String? {
+        guard kind == .docker, let configuration = try? docker(settings) else {
             return nil
         }
         return await DockerProvider.describe(configuration: configuration)

@@ -20,6 +20,18 @@ import Testing
         }
     }
 
+    @Test func theFirstOfSeveralProvidersMakesNewVMs() throws {
+        func settings(_ list: String) throws -> Settings {
+            try Settings(flags: SettingsLayer(), configurationFile: nil, environment: ["VM_PROVIDER": list])
+        }
+        #expect(try settings("docker, local").providers == ["docker", "local"])
+        #expect(try settings("docker, local").provider == "docker")
+        for list in ["local,", ",", "local,local"] {
+            let error = #expect(throws: OperatorError.self) { try settings(list) }
+            #expect(error?.code == .invalidSetting)
+        }
+    }
+
     @Test func whatBrowsersMayDoIsListed() throws {
         func settings(_ environment: [String: String]) throws -> Settings {
             try Settings(flags: SettingsLayer(), configurationFile: nil, environment: environment)
