@@ -4,6 +4,8 @@ package struct GatewayConfiguration: Sendable {
     package var port: Int  // 0: any free one; `GatewayService.onRunning` says which
     /// The provider of VMs that are created by request.
     package var provider: String
+    /// Those that a request may name, the above among them.
+    package var providers: [String]
 
     /// Largest body of a request, in bytes, except streamed stdin.
     package var bodyLimit = 2_000_000
@@ -41,5 +43,6 @@ package struct GatewayConfiguration: Sendable {
         self.host = host
         self.port = port
         self.provider = provider
+        providers = [provider]
     }
 }

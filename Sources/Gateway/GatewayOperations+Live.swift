@@ -3,9 +3,10 @@ import Fleet
 import Foundation
 
 extension GatewayOperations {
-    /// What Execution and Fleet do. `provider` makes the VMs that are created here, and has `catalog` to offer.
+    /// What Execution and Fleet do. `provider` makes the VMs that are created here, unless a
+    /// request names another of `providers`, and has `catalog` to offer.
     static func live(
-        execution: ExecutionService, fleet: Fleet, provider: String, catalog: ProviderCatalog
+        execution: ExecutionService, fleet: Fleet, provider: String, providers: [String], catalog: ProviderCatalog
     ) -> GatewayOperations {
         GatewayOperations(
             authenticate: { try await fleet.authenticator.authenticate($0) },
@@ -77,6 +78,7 @@ extension GatewayOperations {
             revokeToken: { id, caller, requestID in
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
+            environments: .live(fleet, providers: providers),
             unreachable: { await fleet.unreachable() })
     }
 

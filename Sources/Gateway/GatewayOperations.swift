@@ -36,6 +36,8 @@ struct GatewayOperations: Sendable {
     var createToken: @Sendable (Caller, NewToken, _ requestID: String) async throws -> TokenView
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
 
+    var environments: EnvironmentOperations
+
     /// `nil`: requests are not counted.
     var rate: RateGate?
 

@@ -35,7 +35,8 @@ package struct GatewayService: Service {
         logger: Logger, onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
         var operations = GatewayOperations.live(
-            execution: execution, fleet: fleet, provider: configuration.provider, catalog: configuration.catalog)
+            execution: execution, fleet: fleet, provider: configuration.provider,
+            providers: configuration.providers, catalog: configuration.catalog)
         if configuration.rateLimits != .off {
             let limiter = RateLimiter(limits: configuration.rateLimits, redis: fleet.redis, logger: logger)
             operations.rate = RateGate(limiter)
@@ -62,8 +63,12 @@ package struct GatewayService: Service {
         let metrics = MetricsRoutes(
             registry: registry, access: configuration.metricsAccess,
             authentication: Authentication(authenticate: operations.authenticate))
+        let executions = ExecutionRoutes(operations: operations, configuration: configuration, budget: budget)
         return DescriptionRoutes.describing(
-            ExecutionRoutes(operations: operations, configuration: configuration, budget: budget).routes
+            executions.routes
+                + EnvironmentRoutes(
+                    operations: operations.environments, executions: executions, configuration: configuration
+                ).routes
                 + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes
                 + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)

@@ -64,6 +64,7 @@ struct Wiring: Sendable {
             logger: Logger(label: "martlet.execution"))
         var configuration = GatewayConfiguration(host: settings.host, port: settings.port)
         configuration.provider = settings.provider
+        configuration.providers = settings.providers
         configuration.drainTimeout = drain
         configuration.catalog = VMProviders.catalog(settings)
         configuration.trpc.allowedOrigins = settings.allowedOrigins

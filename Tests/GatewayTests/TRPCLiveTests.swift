@@ -37,7 +37,7 @@ import Testing
                         .deletingLastPathComponent().appending(path: "runtimes").path),
                 configuration: ExecutionConfiguration(gatewayID: prefix, provider: "local"), logger: logger)
             let operations = GatewayOperations.live(
-                execution: execution, fleet: fleet, provider: "local",
+                execution: execution, fleet: fleet, provider: "local", providers: ["local"],
                 catalog: ProviderCatalog(
                     flavors: { FlavorView.tiers(type: "local", region: "local") }, regions: { ["local"] }))
             let tokens = fleet.tokens

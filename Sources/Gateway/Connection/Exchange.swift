@@ -254,6 +254,13 @@ struct ResponseStream {
         if bytes.readableBytes > 0 { try await exchange.write(bytes) }
     }
 
+    /// What shows life while there is nothing to say. To cancel a write is to close the connection; whoever shows life is
+    /// cancelled when there is something to say again, and this one is then written all the same.
+    func writeSignOfLife(_ bytes: ByteBuffer) async throws {
+        try Task.checkCancellation()
+        try await Task { try await write(bytes) }.value
+    }
+
     /// The last bytes and the end of the body. `trailers` do not reach a client that speaks HTTP/1.0.
     func finish(_ bytes: ByteBuffer = ByteBuffer(), trailers: HTTPFields? = nil) async throws {
         try await write(bytes)

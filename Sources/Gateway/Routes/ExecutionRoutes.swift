@@ -14,7 +14,11 @@ struct ExecutionRoutes: Sendable {
 
     var routes: [Route] {
         [
-            .authenticated(.post, "/v1/execute", Self.execution) { exchange, caller, _ in
+            .authenticated(
+                .post, "/v1/execute",
+                Self.execution(
+                    id: "execute", group: .executions, summary: "Run a snippet in your VM, waking or making it")
+            ) { exchange, caller, _ in
                 try await execute(exchange, caller)
             },
             .authenticated(
@@ -68,45 +72,51 @@ struct ExecutionRoutes: Sendable {
 
     private static let idParameter = RouteDescription.Parameter.path("id", "The execution's id.", Schema.id(""))
 
-    private static let execution = RouteDescription(
-        id: "execute", group: .executions, summary: "Run a snippet in your VM, waking or making it",
-        detail: """
-            `Accept` chooses the form of the answer. NDJSON and server-sent events are answered with 200 before the \
-            run, so that what fails then is an `error` event. To leave is to cancel.
-            """,
-        body: .json(Schema.reference("ExecuteRequest"), example: ["language": "python", "code": "print(6 * 7)"]),
-        answers: [
-            .init(
-                status: .ok, summary: "The run.",
-                contents: [
-                    .init(
-                        type: StreamEncoding.ndjson.rawValue, schema: ["type": "string"],
-                        example: .string(
-                            #"{"event":"started","executionId":"4bf83d8a-7c1f-4b7e-9d54-0f3a2f1c9b10"}"# + "\n"
-                                + #"{"event":"stdout","seq":1,"data":"42\n"}"# + "\n"
-                                + #"{"event":"exit","exitCode":0,"signal":null,"reason":"exited","stage":"run","#
-                                + #""durationMs":11.2,"cpuMs":8.4,"maxRssBytes":9879552,"truncated":false}"# + "\n")),
-                    .init(
-                        type: StreamEncoding.sse.rawValue,
-                        schema: Schemas.serverSent([
-                            "status", "started", "stdout", "stderr", "keepalive", "exit", "error",
-                        ])),
-                    .init(type: StreamEncoding.text.rawValue, schema: ["type": "string"]),
-                    .init(type: StreamEncoding.json.rawValue, schema: Schema.reference("ExecutionResult")),
-                ],
-                headers: [
-                    ("Martlet-Execution-Id", "The execution's id, from the first byte on.")
-                ])
-        ],
-        errors: [
-            .notAcceptable, .forbidden, .quotaExceeded, .environmentNotFound, .vmDestroyed, .limitExceeded,
-            .unknownLanguage, .runtimeUnavailable, .tooManyExecutions, .vmFailed, .vmUnreachable, .hostKeyMismatch,
-            .executionLost, .vmStartTimeout, .illegalTransition,
-        ])
+    static func execution(
+        id: String, group: RouteDescription.Group, summary: String, parameters: [RouteDescription.Parameter] = []
+    ) -> RouteDescription {
+        RouteDescription(
+            id: id, group: group, summary: summary,
+            detail: """
+                `Accept` chooses the form of the answer. NDJSON and server-sent events are answered with 200 before the \
+                run, so that what fails then is an `error` event. To leave is to cancel.
+                """, parameters: parameters,
+            body: .json(Schema.reference("ExecuteRequest"), example: ["language": "python", "code": "print(6 * 7)"]),
+            answers: [
+                .init(
+                    status: .ok, summary: "The run.",
+                    contents: [
+                        .init(
+                            type: StreamEncoding.ndjson.rawValue, schema: ["type": "string"],
+                            example: .string(
+                                #"{"event":"started","executionId":"4bf83d8a-7c1f-4b7e-9d54-0f3a2f1c9b10"}"# + "\n"
+                                    + #"{"event":"stdout","seq":1,"data":"42\n"}"# + "\n"
+                                    + #"{"event":"exit","exitCode":0,"signal":null,"reason":"exited","stage":"run","#
+                                    + #""durationMs":11.2,"cpuMs":8.4,"maxRssBytes":9879552,"truncated":false}"# + "\n")
+                        ),
+                        .init(
+                            type: StreamEncoding.sse.rawValue,
+                            schema: Schemas.serverSent([
+                                "status", "started", "stdout", "stderr", "keepalive", "exit", "error",
+                            ])),
+                        .init(type: StreamEncoding.text.rawValue, schema: ["type": "string"]),
+                        .init(type: StreamEncoding.json.rawValue, schema: Schema.reference("ExecutionResult")),
+                    ],
+                    headers: [
+                        ("Martlet-Execution-Id", "The execution's id, from the first byte on.")
+                    ])
+            ],
+            errors: [
+                .notAcceptable, .forbidden, .quotaExceeded, .environmentNotFound, .vmDestroyed, .limitExceeded,
+                .unknownLanguage, .runtimeUnavailable, .tooManyExecutions, .vmFailed, .vmUnreachable, .hostKeyMismatch,
+                .executionLost, .vmStartTimeout, .illegalTransition,
+            ])
+    }
 
     // MARK: Running
 
-    private func execute(_ exchange: Exchange, _ caller: Caller) async throws {
+    /// - Parameter environment: the one of the path, if that names one.
+    func execute(_ exchange: Exchange, _ caller: Caller, in environment: String? = nil) async throws {
         guard let encoding = StreamEncoding.negotiated(accept: exchange.head.headerFields[.accept]) else {
             throw ServiceError(
                 .notAcceptable, "None of the media types asked for can be given.",
@@ -114,6 +124,13 @@ struct ExecutionRoutes: Sendable {
         }
         let body = try await exchange.jsonBody(upTo: configuration.bodyLimit, within: configuration.bodyTimeout)
         var request = try ExecuteBody.decode(body)
+        if let environment {
+            guard request.environment.map({ $0 == environment }) ?? true else {
+                throw ServiceError(
+                    .invalidRequest, "'environment' is another one than the path's.", hint: "Leave it out.")
+            }
+            request.environment = environment
+        }
         if encoding == .json {
             try Self.checkOutputLimit(of: request, fits: configuration.bufferedOutputLimit)
             request.stdin = request.stdin ?? []  // nobody learns the id in time to send any

@@ -72,11 +72,11 @@ struct TokenRoutes: Sendable {
                 .post, "/v1/tokens",
                 RouteDescription(
                     id: "createToken", group: .tokens, summary: "Make a token",
-                    detail: "Its text is in this answer and never shown again.",
+                    detail: "Its text is in this answer and never shown again.", parameters: [Idempotency.parameter],
                     body: .json(
                         Schema.reference("NewToken"), example: ["name": "laptop", "expiresInSeconds": 2_592_000]),
                     answers: [.json(.created, "The token with its text.", Schema.reference("Token"))],
-                    errors: [.forbidden])
+                    errors: [.forbidden] + Idempotency.errors)
             ) { exchange, caller, _ in
                 let body = try await exchange.jsonBody(upTo: 65_536, within: configuration.bodyTimeout)
                 let token = try NewToken.decode(body)
@@ -85,8 +85,10 @@ struct TokenRoutes: Sendable {
                         .forbidden, "Token not created: the scope 'admin' is for admins.",
                         hint: "Ask for the scope 'user', or use an admin's token.")
                 }
-                try await exchange.respond(
-                    .created, json: try await operations.createToken(caller, token, exchange.id))
+                try await Idempotency(store: operations.environments.idempotency)
+                    .answer(exchange, caller, .created, body: body) {
+                        try await operations.createToken(caller, token, exchange.id)
+                    }
             },
             .authenticated(
                 .delete, "/v1/tokens/{id}",

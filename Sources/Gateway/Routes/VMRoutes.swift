@@ -27,11 +27,14 @@ struct VMRoutes: Sendable {
                 .post, "/v1/vm",
                 RouteDescription(
                     id: "createVM", group: .vm, summary: "Make your VM",
-                    detail: "If there is none; the first run does so too.",
+                    detail: "If there is none; the first run does so too.", parameters: [Idempotency.parameter],
                     answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
-                    errors: [.alreadyExists, .quotaExceeded])
+                    errors: [.alreadyExists, .quotaExceeded] + Idempotency.errors)
             ) { exchange, caller, _ in
-                try await accept(exchange, try await operations.createVM(caller, exchange.id))
+                try await Idempotency(store: operations.environments.idempotency)
+                    .answer(exchange, caller, .accepted, body: []) {
+                        Answer(vm: try await operations.createVM(caller, exchange.id))
+                    }
             },
             .authenticated(
                 .delete, "/v1/vm",
@@ -112,7 +115,7 @@ struct VMRoutes: Sendable {
                 group.addTask {
                     while true {  // a comment, so that no proxy takes the silence for an end
                         try await Task.sleep(for: .seconds(15))
-                        try await stream.write(ByteBuffer(string: ":\n\n"))
+                        try await stream.writeSignOfLife(ByteBuffer(string: ":\n\n"))
                     }
                 }
                 defer { group.cancelAll() }

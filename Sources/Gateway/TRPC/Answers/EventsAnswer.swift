@@ -109,7 +109,7 @@ final class EventSink: ValueSink {
         guard phase.withLock({ $0 != .connecting }) else { return }  // the first event is `connected`
         var events = ByteBuffer()
         Self.write("ping", "{}", id: nil, into: &events)
-        try await stream.write(events)
+        try await stream.writeSignOfLife(events)
     }
 
     /// The last event: of an error, or `return`.

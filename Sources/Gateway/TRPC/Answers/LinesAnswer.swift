@@ -36,7 +36,7 @@ struct LinesAnswer: Sendable {
                     group.addTask {
                         while true {
                             try await Task.sleep(for: keepAlive)
-                            try await stream.write(ByteBuffer(string: " "))
+                            try await stream.writeSignOfLife(ByteBuffer(string: " "))
                         }
                     }
                     group.addTask { try await makeAll(calls, sinks) }
