@@ -45,6 +45,7 @@ package final class ExecutionService: Sendable {
     let installer: RunnerInstaller?
     let waker: Waker
     let link: GatewayLink
+    let backlog: HistoryBacklog
     let running = Mutex<[ExecutionID: Run]>([:])
     let availability = Mutex<[EnvironmentID: RuntimeAvailability]>([:])
     let variables = VariableCache()
@@ -63,6 +64,10 @@ package final class ExecutionService: Sendable {
         installer = configuration.runner.map { RunnerInstaller(files: $0, logger: logger) }
         waker = Waker(
             fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
+        backlog = HistoryBacklog(logger: logger) { entry in
+            try await fleet.executions.begin(entry.record)
+            try await fleet.executions.finish(entry.record.id, entry.outcome, actor: entry.actor)
+        }
         link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)
     }
 
@@ -73,10 +78,14 @@ package final class ExecutionService: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.fleet.presence.beat(self.configuration.gatewayID) }
                 group.addTask { try await self.link.run { try await self.perform($0) } }
+                group.addTask { try await self.backlog.run() }
                 try await group.waitForAll()
             }
         } catch {
-            await Task { await sessions.close() }.value  // although this task is cancelled
+            await Task {  // although this task is cancelled
+                await backlog.flush()
+                await sessions.close()
+            }.value
             throw error
         }
     }

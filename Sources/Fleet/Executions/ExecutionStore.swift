@@ -8,7 +8,7 @@ package struct ExecutionStore: Sendable {
     /// How much is kept of code, stdout and stderr each.
     package static let keptBytes = 65_536
 
-    /// Writes the row of an execution that begins.
+    /// Writes the row of an execution that begins; one that is there stays as it is.
     package func begin(_ record: ExecutionRecord) async throws {
         try await ServiceError.translating("Execution \(record.id) not recorded") {
             try await database.execute(
@@ -18,6 +18,7 @@ package struct ExecutionStore: Sendable {
                 VALUES (\(record.id), \(record.userID), \(record.environmentID), \(record.gatewayID),
                     \(record.requestID), 'running', \(record.language), \(Self.kept(record.code)),
                     \(record.code.count))
+                ON CONFLICT (id) DO NOTHING
                 """)
         }
     }
