@@ -173,7 +173,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["EventLoop", "HTTPTransport", "TestSupport", "martlet"],
+            name: "EndToEndTests",
+            dependencies: ["EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet"],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),

@@ -42,7 +42,7 @@ import Testing
         for command in [
             ["up"], ["gateway"], ["worker"], ["migrate"], ["doctor"], ["run"], ["vm"], ["vm", "status"],
             ["vm", "start"], ["vm", "stop"], ["vm", "destroy"], ["vm", "logs"], ["token"], ["token", "create"],
-            ["token", "list"], ["token", "revoke"], ["runtimes"],
+            ["token", "list"], ["token", "revoke"], ["runtimes"], ["dev"], ["dev", "ovh-simulator"],
         ] {
             let result = try await martlet.run(command + ["--help"])
             #expect(result.ending == .exited(0), "\(command)")

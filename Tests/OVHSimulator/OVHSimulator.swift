@@ -58,9 +58,9 @@ package final class OVHSimulator: Sendable {
         ]
     }
 
-    /// Runs one while `body` does; then its machines are gone.
+    /// Runs one while `body` does; then its machines are gone. Throws at once where the SSH port is another program's.
     package static func withRunning<Result: Sendable>(
-        _ options: Options = Options(), _ body: @escaping @Sendable (OVHSimulator) async throws -> Result
+        _ options: Options = Options(), _ body: (OVHSimulator) async throws -> Result
     ) async throws -> Result {
         let gatekeeper = Gatekeeper(
             applicationKey: try Random.hex(8), applicationSecret: try Random.hex(16), consumerKey: try Random.hex(16))
@@ -73,8 +73,9 @@ package final class OVHSimulator: Sendable {
         let port = Waiter<Int>()
         let result: Swift.Result<Result, any Error>
         do {
+            try await project.checkPort()
             result = .success(
-                try await withThrowingTaskGroup(of: Result?.self) { group in
+                try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask {
                         do {
                             try await Front.serve(port: options.port) {
@@ -84,21 +85,13 @@ package final class OVHSimulator: Sendable {
                             }
                         } catch {
                             port.resume(with: .failure(error))
-                            throw error
                         }
-                        return nil
-                    }
-                    group.addTask {
-                        let simulator = OVHSimulator(
-                            gatekeeper: gatekeeper, project: project, projectID: projectID, options: options,
-                            port: try await port.value())
-                        return try await body(simulator)
                     }
                     defer { group.cancelAll() }
-                    while let value = try await group.next() {
-                        if let value { return value }
-                    }
-                    throw CancellationError()
+                    return try await body(
+                        OVHSimulator(
+                            gatekeeper: gatekeeper, project: project, projectID: projectID, options: options,
+                            port: try await port.value()))
                 })
         } catch {
             result = .failure(error)

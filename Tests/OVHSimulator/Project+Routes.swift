@@ -128,7 +128,14 @@ extension Project {
         case .error: begin(id, nil, then: "ERROR", after: options.buildTime)
         case .noAddress, nil:
             begin(id, nil, then: "ACTIVE", after: options.buildTime)
-            if build == nil { try await power(id, isOn: true) }
+            if build == nil {
+                do {
+                    try await power(id, isOn: true)
+                } catch {
+                    instances[id] = nil
+                    throw error
+                }
+            }
         }
         return instance.json(isDetail: true)
     }

@@ -159,6 +159,16 @@ actor Project {
         return (address, Guest(address: address, port: options.sshPort, machine: machine))
     }
 
+    /// A program that listens on all addresses has those of the instances too.
+    func checkPort() throws {
+        do {
+            _ = try Listener(host: network + "0", port: options.sshPort)
+        } catch {
+            throw Machine.MachineError(
+                description: "port \(options.sshPort) of \(network)0 cannot be had for instances: \(error)")
+        }
+    }
+
     func shutDown() async {
         for instance in instances.values { await instance.guest.stop() }
         instances = [:]

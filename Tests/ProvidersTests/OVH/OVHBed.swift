@@ -22,7 +22,7 @@ struct OVHBed: Sendable {
         let clock = SimulatedClock()
         var options = OVHSimulator.Options()
         options.guests = .greeting
-        options.sshPort = 2_022
+        options.sshPort = 4_622
         options.clock = isClockReal ? ContinuousClock() : clock
         change(&options)
         try await OVHSimulator.withRunning(options) { simulator in

@@ -19,7 +19,7 @@ import Testing
             #expect(await bed.simulator.sshKeyNames().isEmpty)
 
             let endpoint = try await provider.start(made.id)
-            #expect(endpoint.host.hasPrefix("127.") && endpoint.port == 2_022 && endpoint.user == "martlet")
+            #expect(endpoint.host.hasPrefix("127.") && endpoint.port == 4_622 && endpoint.user == "martlet")
             #expect(try await provider.endpoint(made.id) == endpoint)
             #expect(try await provider.status(made.id) == .running)
 
