@@ -1,5 +1,6 @@
 # `make up` on a fresh Debian 12 with a Swift toolchain installs what is missing, builds, and starts Martlet.
-# Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`).
+# Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`), ROUNDS and PROVIDERS (for
+# `chaos`).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,7 +16,7 @@ PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_
 	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
-.PHONY: up build runner test check format bench install deps toolchain clean help
+.PHONY: up build runner test chaos check format bench install deps toolchain clean help
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
@@ -39,6 +40,11 @@ test: toolchain  ## everything, with the packages of all languages
 	@$(MAKE) -s -C sandbox
 	@$(MAKE) -C sandbox test
 	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
+	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
+
+chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises
+	@swift build --product martlet
+	@Tests/Chaos/chaos --rounds $(or $(ROUNDS),300) --providers $(or $(PROVIDERS),local)
 
 check: toolchain  ## layout, import arrows, shell syntax
 	@.ci/check-imports

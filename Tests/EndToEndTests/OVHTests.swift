@@ -32,7 +32,8 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
         try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in
             try await martlet.withWorker { worker in
                 // From nothing: ordered, booted, the runner brought to it.
-                let code = "import os, socket\nopen('kept', 'w').write('kept')\n"
+                let code =
+                    "import os, socket\nopen('kept', 'w').write('kept')\n"
                     + "print(socket.gethostname(), os.path.expanduser('~'))"
                 let inHome = code.replacing("'kept', 'w'", with: "os.path.expanduser('~/kept'), 'w'")
                 let first = try await martlet.execute(try body("python", inHome))
