@@ -242,3 +242,7 @@ class Stage:
         """Leaves no process behind, whatever happened."""
         for server in (*self.gateways, *self.workers, *reversed(self.servers)):
             server.kill()
+        # VMs outlive their workers, as they should; not this test.
+        for note in pathlib.Path(self.directory).glob("data/vms/*/init.pid"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                os.kill(int(note.read_text().split()[0]), signal.SIGKILL)
