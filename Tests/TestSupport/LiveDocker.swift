@@ -184,9 +184,10 @@ package actor DockerEngine {
         // What a dockerd leaves behind of itself.
         let script = """
             umount --lazy "$1"; rmdir /sys/fs/cgroup/martlet-test /sys/fs/cgroup/*/martlet-test
+            umount --recursive "$2"  # it makes a mount of its data, which then could not be deleted
             """
         _ = try await ChildProcess.run(
-            .init("sh", ["-c", script, "clean", "\(directory)/exec/netns/default"]), deadline: .seconds(10))
+            .init("sh", ["-c", script, "clean", "\(directory)/exec/netns/default", state]), deadline: .seconds(10))
         if Self.filtersPackets { try await removeChains() }
     }
 
