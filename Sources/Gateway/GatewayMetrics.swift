@@ -99,6 +99,21 @@ extension MetricRegistry {
                 }
             }
         }
+        // Counted over whole tables: once in half a minute.
+        collect("fleet", freshness: .seconds(30)) {
+            let stats = try await fleet.stats()
+            return EnvironmentState.allCases.filter { $0 != .destroyed }.map { state in
+                Sample(
+                    "martlet_environments", help: "Environments that are not destroyed.",
+                    labels: [("state", state.rawValue)], Double(stats.environmentsByState[state] ?? 0))
+            }
+                + HostState.allCases.map { state in
+                    Sample(
+                        "martlet_hosts", help: "Hosts that environments are placed on.",
+                        labels: [("state", state.rawValue)], Double(stats.hostsByState[state] ?? 0))
+                }
+                + [Sample("martlet_users", help: "Users, suspended ones too.", Double(stats.users))]
+        }
         collect("outbox") {
             let backlog = try await fleet.outbox.backlog()
             return [

@@ -27,6 +27,7 @@ package final class MetricRegistry: Sendable {
 
     private struct Collector {
         let name: String
+        let freshness: Duration
         let collect: @Sendable () async throws -> [Sample]
         var last: (samples: [Sample], at: ContinuousClock.Instant, isUp: Bool)?
         var isUnderWay = false
@@ -57,9 +58,12 @@ package final class MetricRegistry: Sendable {
         add(MetricFamily(name: name, help: help, labels: labels, bounds: bounds))
     }
 
-    /// Has `collect` asked when somebody looks. What it answers is kept for a while.
-    package func collect(_ name: String, _ collect: @escaping @Sendable () async throws -> [Sample]) {
-        state.withLock { $0.collectors.append(Collector(name: name, collect: collect)) }
+    /// Has `collect` asked when somebody looks. What it answers is kept for ``freshness``, or longer if it is dear.
+    package func collect(
+        _ name: String, freshness: Duration = .zero, _ collect: @escaping @Sendable () async throws -> [Sample]
+    ) {
+        let collector = Collector(name: name, freshness: max(freshness, self.freshness), collect: collect)
+        state.withLock { $0.collectors.append(collector) }
     }
 
     private func add(_ family: MetricFamily) -> MetricFamily {
@@ -101,7 +105,7 @@ package final class MetricRegistry: Sendable {
         let collect: (@Sendable () async throws -> [Sample])? = state.withLock { state in
             let collector = state.collectors[index]
             if collector.isUnderWay { return nil }
-            if let last = collector.last, .now - last.at < freshness { return nil }
+            if let last = collector.last, .now - last.at < collector.freshness { return nil }
             state.collectors[index].isUnderWay = true
             return collector.collect
         }

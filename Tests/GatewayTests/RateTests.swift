@@ -102,6 +102,30 @@ import Testing
         #expect(runs.withLock { $0 } == 1)
     }
 
+    /// However many calls are in a request of tRPC, it draws once.
+    @Test func tRPCDrawsFromTheSameBucket() async throws {
+        try await Self.withLimiters(RateLimits(perMinute: [.free: 2])) { limiter, _ in
+            var operations = GatewayOperations.seeded
+            let caller = Self.caller()
+            operations.authenticate = { _ in caller }
+            operations.rate = RateGate(limiter)
+            try await withGateway(operations) { port, _ in
+                try await RawClient.connected(to: port) { client in
+                    try await client.request("GET", "/api/trpc/vm.getMyVm,vm.getMyVm?batch=1&input=%7B%7D")
+                    let (head, _) = try await client.response()
+                    #expect(head.lowercased().contains("ratelimit-remaining: 1"), "\(head)")
+                    try await client.request("GET", "/v1/tokens")
+                    #expect(try await client.response().head.lowercased().contains("ratelimit-remaining: 0"))
+                    try await client.request(
+                        "POST", "/api/trpc/vm.startMyVm", ["Content-Type: application/json"], body: "{}")
+                    let refusal = try await client.response()
+                    #expect(refusal.head.hasPrefix("HTTP/1.1 429"), "\(refusal.head)")
+                    #expect(refusal.body.contains("TOO_MANY_REQUESTS") && refusal.body.contains("rate_limited"))
+                }
+            }
+        }
+    }
+
     @Test(arguments: [
         ("off", RateLimits.off), ("free=1", RateLimits(perMinute: [.free: 1, .pro: 3_000, .unlimited: 12_000])),
         ("pro=off, unlimited=5", RateLimits(perMinute: [.free: 300, .unlimited: 5])), ("free=0", nil), ("gold=1", nil),

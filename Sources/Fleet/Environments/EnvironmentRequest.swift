@@ -65,10 +65,11 @@ package struct EnvironmentRequest: Sendable {
 
     /// What the machine gets of a user of this tier. Throws `invalid_request` and `limit_exceeded`, naming the field.
     func size(in tier: Tier) throws(ServiceError) -> MachineSize {
-        func checked(_ value: Int?, _ field: String, _ most: Int) throws(ServiceError) -> Int {
+        func checked(_ value: Int?, _ field: String, _ least: Int, _ most: Int) throws(ServiceError) -> Int {
             guard let value else { return most }
-            guard value > 0 else {
-                throw .invalid(field, "is \(value)", "It must be positive; leave it out for the tier's \(most).")
+            guard value >= least else {
+                throw .invalid(
+                    field, "is \(value)", "It must be at least \(least); leave it out for the tier's \(most).")
             }
             guard value <= most else {
                 throw ServiceError(
@@ -78,9 +79,9 @@ package struct EnvironmentRequest: Sendable {
             return value
         }
         return MachineSize(
-            vcpus: try checked(vcpus, "vcpus", tier.vcpus),
-            memoryMb: try checked(memoryMb, "memoryMb", tier.memoryMb),
-            diskMb: try checked(diskMb, "diskMb", tier.diskMb))
+            vcpus: try checked(vcpus, "vcpus", MachineSize.least.vcpus, tier.vcpus),
+            memoryMb: try checked(memoryMb, "memoryMb", MachineSize.least.memoryMb, tier.memoryMb),
+            diskMb: try checked(diskMb, "diskMb", MachineSize.least.diskMb, tier.diskMb))
     }
 }
 
@@ -112,6 +113,9 @@ package struct MachineSize: Sendable, Hashable {
     package var vcpus: Int
     package var memoryMb: Int
     package var diskMb: Int
+
+    /// Less than this no machine can be made of.
+    package static let least = MachineSize(vcpus: 1, memoryMb: 64, diskMb: 32)
 
     package init(vcpus: Int, memoryMb: Int, diskMb: Int) {
         self.vcpus = vcpus

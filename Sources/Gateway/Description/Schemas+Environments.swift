@@ -28,11 +28,14 @@ extension Schemas {
             "lastActivityAt": Schema.date("", isNullable: true),
         ])
 
-    private static let name = Schema.string("", length: 1...100)
+    private static let name = label("To know it by.", example: "web")
+    private static let noNUL = "^[^\\u0000]*$"
     private static let variables = Schema.map(
-        "64 KiB in all.", of: Schema.string(""), names: "^[A-Za-z_][A-Za-z0-9_]*$", most: 128, isNullable: true)
+        "64 KiB in all.", of: Schema.string("", pattern: noNUL), names: "^[A-Za-z_][A-Za-z0-9_]*$", most: 128,
+        isNullable: true)
     private static let script = Schema.string(
-        "For bash, run once after the first start; 64 KiB.", isNullable: true, example: "pip install numpy")
+        "For bash, run once after the first start; 64 KiB.", pattern: noNUL, isNullable: true,
+        example: "pip install numpy")
     private static let hours = Schema.integer("After which it is destroyed.", 1...8_760, isNullable: true)
 
     private static let newEnvironment = Schema.object(
@@ -43,15 +46,18 @@ extension Schemas {
                 Schema.object(
                     "Cloned into the home.", required: ["url"],
                     [
-                        "url": Schema.string("https, ssh, file, or git@host:path."),
-                        "branch": Schema.string("", isNullable: true),
+                        "url": Schema.string(
+                            "https, ssh, file, or git@host:path.", length: 1...2_048,
+                            pattern: "^(https://|ssh://|file:///|git@)[!-~]+$", example: "https://git.example/web.git"),
+                        "branch": Schema.string(
+                            "", length: 1...255, pattern: "^[A-Za-z0-9_][A-Za-z0-9_/-]*$", isNullable: true),
                     ])),
             "provider": Schema.string("One of those here.", isNullable: true),
-            "flavor": Schema.string("Of a provider that has them.", isNullable: true),
-            "region": Schema.string("", isNullable: true),
-            "vcpus": Schema.integer("At most the tier's.", from: 1, isNullable: true),
-            "memoryMb": Schema.integer("At most the tier's.", from: 1, isNullable: true),
-            "diskMb": Schema.integer("At most the tier's.", from: 1, isNullable: true),
+            "flavor": label("Of a provider that has them.", isNullable: true, example: "d2-2"),
+            "region": label("Of a provider that has them.", isNullable: true, example: "GRA11"),
+            "vcpus": Schema.integer("At most the tier's.", from: MachineSize.least.vcpus, isNullable: true),
+            "memoryMb": Schema.integer("At most the tier's.", from: MachineSize.least.memoryMb, isNullable: true),
+            "diskMb": Schema.integer("At most the tier's.", from: MachineSize.least.diskMb, isNullable: true),
         ])
 
     private static let environmentChange = Schema.object(

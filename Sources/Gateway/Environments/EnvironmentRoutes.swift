@@ -152,13 +152,13 @@ struct EnvironmentRoutes: Sendable {
                 summary: "What was done to an environment, and by whom",
                 parameters: [
                     Self.slug, .query("limit", "Most of them in this page; 100.", Schema.integer("", 1...500)),
-                    .query("before", "The id of the last of the page before.", Schema.integer("", from: 1)),
+                    .query("before", "The id of the last of the page before.", Schema.integer("", 1...Int.max)),
                 ],
                 answers: [.json("Newest first.", Schemas.list("audit", of: "AuditEntry"))],
                 errors: [.environmentNotFound])
         ) { exchange, caller, parameters in
             struct Lines: Encodable { let audit: [AuditView] }
-            let before = try exchange.target.identifier("before") { Int64($0) }
+            let before = try exchange.target.identifier("before") { Int64($0).flatMap { $0 > 0 ? $0 : nil } }
             let limit = try exchange.target.limit(1...500) ?? 100
             let lines = try await operations.audit(parameters["slug"] ?? "", caller, limit, before)
             try await exchange.respond(json: Lines(audit: lines))

@@ -76,7 +76,7 @@ struct TokenRoutes: Sendable {
                     body: .json(
                         Schema.reference("NewToken"), example: ["name": "laptop", "expiresInSeconds": 2_592_000]),
                     answers: [.json(.created, "The token with its text.", Schema.reference("Token"))],
-                    errors: [.forbidden] + Idempotency.errors)
+                    errors: [.forbidden, .quotaExceeded] + Idempotency.errors)
             ) { exchange, caller, _ in
                 let body = try await exchange.jsonBody(upTo: 65_536, within: configuration.bodyTimeout)
                 let token = try NewToken.decode(body)

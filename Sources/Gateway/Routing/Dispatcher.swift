@@ -116,7 +116,9 @@ struct Dispatcher: Sendable {
         let isOurFault = (exchange.status?.code ?? 0) >= 500 || (failure != nil && exchange.status == .ok)
         switch failure {
         case nil: exchange.logger.debug("request answered", metadata: metadata)
-        case is ClientLeft, is CancellationError: exchange.logger.debug("client left", metadata: metadata)
+        // What cannot be written has nobody to read it.
+        case is ClientLeft, is CancellationError, is IOError, is ChannelError:
+            exchange.logger.debug("client left", metadata: metadata)
         case let failure?:
             metadata["error"] = "\(failure)"
             exchange.logger.log(level: isOurFault ? .error : .debug, "request failed", metadata: metadata)

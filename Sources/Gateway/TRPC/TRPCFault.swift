@@ -117,6 +117,7 @@ struct TRPCFault: Error {
         switch error {
         case let fault as TRPCFault: self = fault
         case let refused as Authentication.Refused: self.init(refused.error)
+        case let exceeded as RateExceeded: self.init(exceeded.error)
         case let refused as ProtocolRefusal: self.init(refused.error)
         default: self.init(ServiceError(describing: error))
         }

@@ -23,6 +23,7 @@ struct TRPCRouter: Sendable {
     private let configuration: GatewayConfiguration
     private let authentication: Authentication
     private let crossOrigin: CrossOrigin
+    private let rate: RateGate?
 
     init(
         operations: GatewayOperations, configuration: GatewayConfiguration, budget: BufferBudget,
@@ -34,6 +35,7 @@ struct TRPCRouter: Sendable {
         procedures = Dictionary(uniqueKeysWithValues: table.map { ($0.path, $0) })
         self.configuration = configuration
         self.authentication = authentication
+        rate = operations.rate
         crossOrigin = CrossOrigin(allowed: configuration.trpc.allowedOrigins)
     }
 
@@ -160,7 +162,14 @@ struct TRPCRouter: Sendable {
             head.headerFields[.authorization] = "Bearer \(token)"
         }
         do {
-            return .success(try await authentication.caller(of: head))
+            let caller = try await authentication.caller(of: head)
+            if let rate {
+                // A request draws once, however many calls are in it.
+                let admission = exchange.expectAdmission(for: caller.tier)
+                admission.settle(await rate.take(caller))
+                try await exchange.admitted()
+            }
+            return .success(caller)
         } catch {
             return .failure(TRPCFault(describing: error))
         }
