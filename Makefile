@@ -1,5 +1,6 @@
 # `make up` on a fresh Debian 12 with a Swift toolchain installs what is missing, builds, and starts Martlet.
-# Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`).
+# Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`), ROUNDS and PROVIDERS (for
+# `chaos`).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -8,13 +9,14 @@ MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
 # lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
-RELEASE := -c release --product martlet --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
-SHELL_SCRIPTS := .ci/run .ci/packages
+RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
+SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
-	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
+	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
+	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
-.PHONY: up build runner test check format bench install deps toolchain clean help
+.PHONY: up build runner test chaos check format bench install deps toolchain clean help
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
@@ -28,7 +30,7 @@ up: build  ## build and start everything on this machine
 	fi
 
 build: deps toolchain runner  ## the release binary and the runner
-	@swift build $(RELEASE)
+	@swift build $(RELEASE) --product martlet
 
 runner: deps  ## the program inside each VM
 	@$(MAKE) -s -C sandbox
@@ -38,6 +40,11 @@ test: toolchain  ## everything, with the packages of all languages
 	@$(MAKE) -s -C sandbox
 	@$(MAKE) -C sandbox test
 	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
+	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
+
+chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises
+	@swift build --product martlet
+	@Tests/Chaos/chaos --rounds $(or $(ROUNDS),300) --providers $(or $(PROVIDERS),local)
 
 check: toolchain  ## layout, import arrows, shell syntax
 	@.ci/check-imports
@@ -51,7 +58,9 @@ format: toolchain  ## lay all sources out
 	@if [ -f sandbox/.clang-format ] && command -v clang-format >/dev/null; then clang-format -i $(C_FILES); fi
 
 bench: build  ## what Martlet is measured against, in one run
+	@swift build $(RELEASE) --product JobQueueProbe
 	@Benchmarks/run
+	@Benchmarks/queue
 
 install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'

@@ -36,6 +36,7 @@ let package = Package(
 
         // Rooms, lowest first. A room imports only rooms above it in this list (checked by .ci/check-imports).
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Telemetry", swiftSettings: settings),
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
@@ -60,13 +61,17 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Worker",
-            dependencies: ["Cryptography", "Fleet", "JobQueue", "PostgreSQL", "Providers", lifecycle, logging],
+            dependencies: [
+                "Cryptography", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Telemetry", lifecycle,
+                logging,
+            ],
             swiftSettings: settings),
 
         .target(
             name: "Gateway",
             dependencies: [
-                "EventLoop", "Execution", "Fleet", lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "Telemetry",
+                lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -76,7 +81,7 @@ let package = Package(
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
-            swiftSettings: settings),
+            resources: [.embedInCode("TRPC/AppRouter.d.ts")], swiftSettings: settings),
         .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
         .target(
             name: "Operator",
@@ -90,7 +95,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Client", "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "OVHSimulator", "Operator",
-                "PostgreSQL", "Providers", "Redis", "Worker", lifecycle, logging,
+                "PostgreSQL", "Providers", "Redis", "Telemetry", "Worker", lifecycle, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -101,6 +106,14 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["Cryptography", "EventLoop", "HTTPTransport", "PostgreSQL", "Redis", "SSH", logging],
             path: "Tests/TestSupport", swiftSettings: settings),
+
+        // A worker in a process of its own, to be killed by the queue's tests and measured by Benchmarks/queue.
+        .executableTarget(
+            name: "JobQueueProbe",
+            dependencies: [
+                "JobQueue", "Redis", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/JobQueueProbe", swiftSettings: settings),
 
         // A pretended OVHcloud, for tests and for 'martlet dev ovh-simulator'.
         .target(
@@ -122,8 +135,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "JobQueueTests",
-            dependencies: ["EventLoop", "JobQueue", "Redis", "TestSupport", lifecycle, logging],
-            swiftSettings: settings),
+            dependencies: ["EventLoop", "JobQueue", "JobQueueProbe", "Redis", "TestSupport", lifecycle, logging],
+            exclude: ["Python"], swiftSettings: settings),
         .testTarget(
             name: "RedisTests", dependencies: ["EventLoop", "Redis", "TestSupport", logging],
             swiftSettings: settings),
@@ -145,15 +158,16 @@ let package = Package(
         .testTarget(
             name: "WorkerTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis", "TestSupport",
-                "Worker", logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis",
+                "TestSupport", "Worker", logging,
             ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "TestSupport",
-                lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "Telemetry",
+                "TestSupport", lifecycle, logging,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
@@ -163,13 +177,17 @@ let package = Package(
             dependencies: ["EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet"],
             swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "HTTPTransportTests", dependencies: ["HTTPTransport", "EventLoop"], swiftSettings: settings),
         .testTarget(
             name: "ProvidersTests",
-            dependencies: ["Cryptography", "EventLoop", "OVHSimulator", "Providers", "TestSupport", logging],
+            dependencies: [
+                "Cryptography", "EventLoop", "HTTPTransport", "OVHSimulator", "Providers", "SSH", "TestSupport",
+                logging,
+            ],
             swiftSettings: settings),
     ]
 )

@@ -84,6 +84,11 @@ void config_load(struct config *config, const char *path)
     config->cgroup.cpuacct = text_of(cgroup, "cpuacct", false);
     config->cgroup.unified = text_of(cgroup, "unified", false);
 
+    const json_t *bounded = json_object_get(json, "bounded");
+    if (bounded && !json_is_boolean(bounded))
+        die("configuration: \"bounded\" must be true or false");
+    config->bounded = json_is_true(bounded);
+
     char *network = text_of(json, "network", false);
     if (network && strcmp(network, "private") && strcmp(network, "shared"))
         die("configuration: \"network\" must be \"private\" or \"shared\"");

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -63,6 +64,35 @@ bool loopback_up(void)
     }
     close(any);
     return up;
+}
+
+static void give_up_network_administration(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN) < 0 || syscall(SYS_capget, &header, data) < 0)
+        die_errno("giving CAP_NET_ADMIN up");
+    uint32_t rest = ~(UINT32_C(1) << CAP_NET_ADMIN);
+    data[0].effective &= rest;
+    data[0].permitted &= rest;
+    data[0].inheritable &= rest;
+    if (syscall(SYS_capset, &header, data) < 0)
+        die_errno("giving CAP_NET_ADMIN up");
+}
+
+void network_unroute(void)
+{
+    int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (any < 0)
+        die_errno("socket");
+    struct rtentry route = {.rt_flags = RTF_UP}; /* destination and mask 0.0.0.0 */
+    route.rt_dst.sa_family = route.rt_genmask.sa_family = AF_INET;
+    while (ioctl(any, SIOCDELRT, &route) == 0)
+        ;
+    if (errno != ESRCH)
+        die_errno("taking the default route away");
+    close(any);
+    give_up_network_administration();
 }
 
 /* ---- What this place allows ------------------------------------------------------------------- */
@@ -175,7 +205,7 @@ void confine_program(const struct config *config, const struct confinement *conf
     limit(RLIMIT_NOFILE, MAX_OPEN_FILES);
     limit(RLIMIT_MEMLOCK, 64 * 1024);
     limit(RLIMIT_MSGQUEUE, 64 * 1024);
-    if (limits->processes) /* counted over all processes of the user, so it is the VM's ceiling */
+    if (limits->processes && !config->bounded) /* counted over all processes of the user: the VM's ceiling */
         limit(RLIMIT_NPROC, (rlim_t)config->limits.processes);
     if (confinement->switch_user)
         become(&config->user);

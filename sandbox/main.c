@@ -25,6 +25,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,22 @@
 #include <unistd.h>
 
 static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
-                            "       martlet-runner init --config FILE --listen-fd N --sshd PATH --sshd-config FILE\n"
+                            "       martlet-runner init --config FILE --sshd PATH --sshd-config FILE\n"
+                            "                           (--listen-fd N | --listen-port N) [--unroute]\n"
                             "\n"
                             "serve  answers run requests on the loopback port of its configuration.\n"
-                            "init   does the same as PID 1 of a VM, and gives each connection accepted on the\n"
-                            "       inherited listening descriptor N to a fresh `sshd -i`.\n"
+                            "init   does the same as the first process of a VM, and gives each connection accepted\n"
+                            "       on the inherited listening descriptor N, or on TCP port N of every address, to\n"
+                            "       a fresh `sshd -i`. --unroute takes the default route away, and with it\n"
+                            "       CAP_NET_ADMIN, by which it could be brought back.\n"
                             "\n"
                             "SIGTERM ends every run and then the runner. SIGHUP reads the runtimes again.\n";
 
 struct options {
     const char *config;
     struct ssh ssh;
+    uint16_t listen_port; /* 0: the descriptor of `ssh` is inherited */
+    bool unroute;
 };
 
 static _Noreturn void misuse(const char *problem)
@@ -56,6 +62,8 @@ static struct options parse_options(int count, char **words)
     static const struct option known[] = {
         {"config", required_argument, NULL, 'c'},
         {"listen-fd", required_argument, NULL, 'l'},
+        {"listen-port", required_argument, NULL, 'p'},
+        {"unroute", no_argument, NULL, 'u'},
         {"sshd", required_argument, NULL, 's'},
         {"sshd-config", required_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
@@ -68,6 +76,14 @@ static struct options parse_options(int count, char **words)
         case 'c': options.config = optarg; break;
         case 's': options.ssh.program = optarg; break;
         case 'f': options.ssh.config = optarg; break;
+        case 'u': options.unroute = true; break;
+        case 'p': {
+            long port = strtol(optarg, &end, 10);
+            if (end == optarg || *end || port < 1 || port > 65535)
+                misuse("--listen-port must be a port from 1 to 65535");
+            options.listen_port = (uint16_t)port;
+            break;
+        }
         case 'l':
             options.ssh.listener = (int)strtol(optarg, &end, 10);
             if (end == optarg || *end || options.ssh.listener < 3)
@@ -92,14 +108,20 @@ int main(int count, char **words)
     if (!is_init && strcmp(mode, "serve"))
         misuse("say serve or init");
     struct options options = parse_options(count - 1, words + 1);
-    bool has_ssh = options.ssh.listener >= 0 && options.ssh.program && options.ssh.config;
-    if (is_init != has_ssh)
-        misuse("--listen-fd, --sshd and --sshd-config belong to init, all three");
+    bool has_ssh = options.ssh.program && options.ssh.config;
+    if (is_init != has_ssh || is_init != ((options.ssh.listener >= 0) != (options.listen_port > 0)))
+        misuse("--sshd, --sshd-config and one of --listen-fd and --listen-port belong to init");
+    if (options.unroute && !is_init)
+        misuse("--unroute belongs to init");
 
     static struct runner runner;
     prctl(PR_SET_DUMPABLE, 0); /* no core, and no reading of this memory by a process of the same user */
     config_load(&runner.config, options.config);
-    if (is_init) {
+    if (options.unroute)
+        network_unroute();
+    if (options.listen_port) {
+        options.ssh.listener = listen_on(INADDR_ANY, options.listen_port);
+    } else if (is_init) {
         if (fcntl(options.ssh.listener, F_SETFD, FD_CLOEXEC) < 0 ||
             fcntl(options.ssh.listener, F_SETFL, O_NONBLOCK) < 0)
             die_errno("--listen-fd");

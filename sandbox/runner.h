@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,6 +73,7 @@ struct config {
     struct user user;
     struct limits limits; /* the ceiling: every field is set */
     struct cgroup_roots cgroup;
+    bool bounded;        /* something around the VM bounds its processes: RLIMIT_NPROC need not */
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -230,6 +232,9 @@ int confinement_clone_flags(const struct confinement *confinement);
 /* In the fresh namespaces: private /tmp, /var/tmp, /dev/shm and /proc. False with errno. */
 bool confine_mounts(int64_t megabytes);
 bool loopback_up(void);
+/* Takes the IPv4 default routes of this network namespace away, and CAP_NET_ADMIN from this process and all it will
+ * start. Dies if either stays. */
+void network_unroute(void);
 /* Gives up every capability but the one to signal the run's processes. */
 void confine_init(void);
 /* Last steps before exec: user, limits, descriptors, filter. Dies on any failure. */
@@ -295,6 +300,8 @@ struct ssh {
     const char *program, *config;
 };
 
+/* A listening socket that does not block; `host` in host byte order. Dies if it cannot be had. */
+int listen_on(in_addr_t host, uint16_t port);
 int server_main(struct runner *runner, const struct ssh *ssh);
 /* Forks an sshd for one accepted connection; its pid, or -1. Takes the socket over. */
 pid_t ssh_hand_off(const struct ssh *ssh, int socket);

@@ -1,6 +1,7 @@
 /* The runner's first process: accepts, forks a supervisor for each connection, reaps. It parses nothing of a client. */
 #include "runner.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -60,17 +61,17 @@ static void signal_children(int number)
 
 /* ---- Connections ------------------------------------------------------------------------------ */
 
-static int listen_on_loopback(uint16_t port)
+int listen_on(in_addr_t host, uint16_t port)
 {
     struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
     socklen_t length = sizeof address;
     int one = 1, new = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (new < 0 || setsockopt(new, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(new, (struct sockaddr *)&address, sizeof address) < 0 || listen(new, 1024) < 0 ||
         getsockname(new, (struct sockaddr *)&address, &length) < 0)
-        die("listening on 127.0.0.1:%d: %s", port, strerror(errno));
-    warn("listening on 127.0.0.1:%d", ntohs(address.sin_port));
+        die("listening on %s:%d: %s", inet_ntoa(address.sin_addr), port, strerror(errno));
+    warn("listening on %s:%d", inet_ntoa(address.sin_addr), ntohs(address.sin_port));
     return new;
 }
 
@@ -159,7 +160,7 @@ static void watch_signals(void)
 int server_main(struct runner *runner, const struct ssh *ssh)
 {
     watch_signals();
-    listener = listen_on_loopback(runner->config.port);
+    listener = listen_on(INADDR_LOOPBACK, runner->config.port);
     for (;;) {
         struct pollfd watched[] = {
             {.fd = signals, .events = POLLIN},

@@ -2,6 +2,7 @@
 #include "supervisor.h"
 
 #include <fcntl.h>
+#include <sys/fsuid.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,6 +16,24 @@ static int64_t tmpfs_bytes(void)
     return (int64_t)(about.f_blocks - about.f_bfree) * about.f_bsize;
 }
 
+/* The kernel tells shares to whoever may trace the process: a root without that capability, as a container's, may if it
+ * looks with the programs' own ids ("Ptrace access mode checking", ptrace(2)). */
+static int64_t proportional_bytes(int procfs, pid_t root)
+{
+    const struct user *user = &me.runner->config.user;
+    bool borrow = !me.runner->confinement.namespaces && me.runner->confinement.switch_user;
+    if (borrow) {
+        setfsgid(user->gid);
+        setfsuid(user->uid);
+    }
+    int64_t bytes = tree_proportional_bytes(procfs, root);
+    if (borrow) {
+        setfsuid(0);
+        setfsgid(0);
+    }
+    return bytes;
+}
+
 /* Resident sets count shared pages once for every process. That is cheap to ask and enough to know that all is well;
  * only beyond the limit is it worth asking exactly. Twice, because a page shared by processes that end while they are
  * being asked is counted too often. */
@@ -22,7 +41,7 @@ static int64_t memory_in_use(int procfs, pid_t root, int64_t resident, int64_t m
 {
     int64_t bytes = resident + tmpfs_bytes();
     for (int i = 0; i < 2 && bytes > most; i++)
-        bytes = tree_proportional_bytes(procfs, root) + tmpfs_bytes();
+        bytes = proportional_bytes(procfs, root) + tmpfs_bytes();
     return bytes;
 }
 
@@ -33,8 +52,10 @@ static void watch_processes(const struct cgroup *group, const struct limits *lim
     pid_t root = own ? 0 : me.init;
     struct tree_usage usage;
     if (procfs >= 0 && tree_usage(procfs, root, &usage)) {
+        if (!group->pids && usage.tasks > limits->processes + own) /* its own procfs shows the init as well */
+            kill_run(PROCESSES);
         int64_t most = limits->memory_mb << 20, bytes = usage.rss_bytes;
-        if (!group->memory)
+        if (!group->memory && me.killed_for == NOT_KILLED)
             bytes = memory_in_use(procfs, root, usage.rss_bytes, most);
         if (bytes > me.sampled_peak)
             me.sampled_peak = bytes;
@@ -42,8 +63,6 @@ static void watch_processes(const struct cgroup *group, const struct limits *lim
             me.sampled_cpu_ms = usage.cpu_ms;
         if (!group->memory && bytes > most)
             kill_run(MEMORY);
-        if (!group->pids && usage.tasks > limits->processes + own) /* its own procfs shows the init as well */
-            kill_run(PROCESSES);
     }
     if (!own && procfs >= 0)
         close(procfs);

@@ -18,9 +18,14 @@ final class EventQueue: Sendable {
     static let capacity = 128 << 10
 
     private let state = Mutex(State())
+    private let onEvent: @Sendable (ExecutionEvent) -> Void
+
+    /// `onEvent` is called with each event as it is added, keepalives left out.
+    init(onEvent: @escaping @Sendable (ExecutionEvent) -> Void = { _ in }) { self.onEvent = onEvent }
 
     /// Adds an event and returns once there is room for the next. Throws `CancellationError`. One task at a time.
     func send(_ event: ExecutionEvent) async throws {
+        onEvent(event)
         let full: Waiter<Void>? = state.withLock { state in
             guard !state.isFinished else { return nil }
             state.events.append(event)
@@ -54,6 +59,7 @@ final class EventQueue: Sendable {
 
     /// Adds the last event, if any, without waiting for room: nothing follows it. What is unread can still be read.
     func finish(with last: ExecutionEvent? = nil) {
+        if let last { onEvent(last) }
         state.withLock { state in
             if let last, !state.isFinished { state.events.append(last) }
             state.isFinished = true

@@ -6,11 +6,7 @@ extension ExecutionService {
     /// Inserts the history row. A failure is logged and tried again with the end of the run.
     func recordBeginning(of run: Run) async -> Bool {
         do {
-            try await fleet.executions.begin(
-                ExecutionRecord(
-                    id: run.id, userID: run.caller.userID, environmentID: run.environment.id,
-                    gatewayID: configuration.gatewayID, requestID: run.requestID, language: run.runtime.name,
-                    code: run.request.code))
+            try await fleet.executions.begin(beginning(of: run))
             await fleet.environments.touchActivity(run.environment.id)
             return true
         } catch {
@@ -19,17 +15,31 @@ extension ExecutionService {
         }
     }
 
+    private func beginning(of run: Run) -> ExecutionRecord {
+        ExecutionRecord(
+            id: run.id, userID: run.caller.userID, environmentID: run.environment.id,
+            gatewayID: configuration.gatewayID, requestID: run.requestID, language: run.runtime.name,
+            code: run.request.code)
+    }
+
     /// Completes the history row, inserting it first if that failed before. The run's own fate is not changed by a
-    /// history that cannot be written: the log then has what the history lacks.
+    /// history that cannot be written: that is done later (``HistoryBacklog``).
     func record(_ ending: RunEnding, of run: Run, hasBegun: Bool) async {
         do {
             if !hasBegun, await !recordBeginning(of: run) { throw Unrecorded() }
             try await fleet.executions.finish(run.id, outcome(ending, of: run), actor: AuditActor(run.caller))
             await fleet.environments.touchActivity(run.environment.id)
         } catch {
+            let isKept = backlog.add(
+                HistoryBacklog.Entry(
+                    record: beginning(of: run), outcome: outcome(ending, of: run), actor: AuditActor(run.caller)))
             var metadata = metadata(of: run, error)
             metadata["ending"] = "\(ending)"
-            logger.error("execution missing from the history", metadata: metadata)
+            if isKept {
+                logger.warning("end of an execution not recorded yet", metadata: metadata)
+            } else {
+                logger.error("execution missing from the history", metadata: metadata)
+            }
         }
     }
 

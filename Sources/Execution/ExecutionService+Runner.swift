@@ -21,12 +21,14 @@ extension ExecutionService {
     /// Has the runner of a running VM run the program. Throws ``VMUnreachable`` while it has not started,
     /// `execution_lost` afterwards, and what the runner refuses.
     func converse(_ run: Run, in environment: Environment) async throws -> ExitReport {
+        let fleet = fleet
+        let shared = try await variables.variables(of: environment) { try await fleet.environments.variables(of: $0) }
         do {
             let tell = { @Sendable in
                 try await run.events.send(.status(.connecting, message: "Installing what runs code in the VM."))
             }
             return try await withRunner(of: environment, onInstalling: tell) { session in
-                let request = Self.request(for: run, secret: session.connection.runnerSecret)
+                let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
                 let runner = try await RunnerConnection.open(
                     request, port: session.connection.runnerPort, on: session.ssh)
                 defer { runner.abandon() }
@@ -135,12 +137,16 @@ extension ExecutionService {
         return report
     }
 
-    private static func request(for run: Run, secret: String) -> RunnerConnection.Request {
+    /// `shared` is what the environment gives to all that runs in it; what the call itself says goes before it.
+    private static func request(
+        for run: Run, shared: [String: String], secret: String
+    ) -> RunnerConnection.Request {
         let code = String(validating: run.request.code, as: UTF8.self)
         return RunnerConnection.Request(
             secret: secret, id: run.id.description, language: run.runtime.name,
             code: code ?? Data(run.request.code).base64EncodedString(), codeEncoding: code == nil ? "base64" : "utf8",
-            args: run.request.arguments, env: run.request.environmentVariables,
+            args: run.request.arguments,
+            env: shared.merging(run.request.environmentVariables) { _, own in own },
             files: run.request.files.map {
                 RunnerConnection.Request.File(path: $0.path, content: Data($0.content).base64EncodedString())
             },

@@ -18,6 +18,7 @@ package struct ExecutionConfiguration: Sendable {
     package var maximumSessions = 1_024
     /// What is installed in VMs that were made without a runner; nil: nothing.
     package var runner: RunnerFiles?
+    package var observer = ExecutionObserver.none
 
     package init(gatewayID: String, provider: String) {
         self.gatewayID = gatewayID
@@ -44,8 +45,10 @@ package final class ExecutionService: Sendable {
     let installer: RunnerInstaller?
     let waker: Waker
     let link: GatewayLink
+    let backlog: HistoryBacklog
     let running = Mutex<[ExecutionID: Run]>([:])
     let availability = Mutex<[EnvironmentID: RuntimeAvailability]>([:])
+    let variables = VariableCache()
 
     /// How long a run that was told to die may take to say so before it is cut off.
     private static let killGrace = Duration.milliseconds(500)
@@ -61,6 +64,10 @@ package final class ExecutionService: Sendable {
         installer = configuration.runner.map { RunnerInstaller(files: $0, logger: logger) }
         waker = Waker(
             fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
+        backlog = HistoryBacklog(logger: logger) { entry in
+            try await fleet.executions.begin(entry.record)
+            try await fleet.executions.finish(entry.record.id, entry.outcome, actor: entry.actor)
+        }
         link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)
     }
 
@@ -71,16 +78,23 @@ package final class ExecutionService: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.fleet.presence.beat(self.configuration.gatewayID) }
                 group.addTask { try await self.link.run { try await self.perform($0) } }
+                group.addTask { try await self.backlog.run() }
                 try await group.waitForAll()
             }
         } catch {
-            await Task { await sessions.close() }.value  // although this task is cancelled
+            await Task {  // although this task is cancelled
+                await backlog.flush()
+                await sessions.close()
+            }.value
             throw error
         }
     }
 
     /// How many executions are under way here.
     package var executionsRunning: Int { running.withLock { $0.count } }
+
+    /// How many SSH sessions are kept here.
+    package var sessionsOpen: Int { get async { await sessions.count } }
 
     /// Runs one snippet, lending its events to `body`. Leaving `body`, by return, throw or cancellation, ends the run.
     ///
@@ -97,7 +111,7 @@ package final class ExecutionService: Sendable {
         let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
         let run = Run(
             request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
-            environment: environment)
+            environment: environment, observer: configuration.observer)
         try register(run)
         defer { running.withLock { $0[run.id] = nil } }
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -125,20 +139,14 @@ package final class ExecutionService: Sendable {
     private func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
         let environment: Environment
         if let name {
-            let found: Environment? =
-                if let id = EnvironmentID(name) {
-                    try await fleet.environments.find(id, owner: caller.userID)
-                } else if let slug = Slug(rawValue: name) {
-                    try await fleet.environments.find(slug: slug, owner: caller.userID)
-                } else {
-                    nil
-                }
-            guard let found else {
+            do {
+                environment = try await fleet.environments.authorized(
+                    name, for: caller, to: "execute", requestID: requestID, admitsAdmins: false)
+            } catch let error as ServiceError where error.code == .environmentNotFound {
                 throw ServiceError(
                     .environmentNotFound, "You have no environment '\(name.prefix(64))'.",
                     hint: "Leave 'environment' out to use your own VM.")
             }
-            environment = found
         } else if let own = try await fleet.environments.userVM(of: caller.userID) {
             environment = own
         } else {
@@ -172,6 +180,7 @@ package final class ExecutionService: Sendable {
         await Task {
             await self.record(ending, of: run, hasBegun: await begun.value)
         }.value
+        run.timeline.end(ending, language: run.runtime.name)
         switch ending {
         case .exit(let report): run.events.finish(with: .exit(report))
         case .error(let error): run.events.finish(with: .error(error))

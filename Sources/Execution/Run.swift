@@ -12,7 +12,8 @@ final class Run: Sendable {
     let requestID: String
     let environment: Environment  // as it was when the call came
     let began = ContinuousClock.now
-    let events = EventQueue()
+    let timeline: RunTimeline
+    let events: EventQueue
     let input = RunInput()
     let output = Mutex(OutputRecord())
     /// Resumed once the history has the run, or could not be given it. `started` waits for it: from then on other
@@ -28,8 +29,11 @@ final class Run: Sendable {
 
     init(
         request: ExecutionRequest, runtime: RuntimeCatalog.Runtime, limits: ExecutionLimits, caller: Caller,
-        requestID: String, environment: Environment
+        requestID: String, environment: Environment, observer: ExecutionObserver = .none
     ) {
+        let timeline = RunTimeline(observer)
+        self.timeline = timeline
+        events = EventQueue { timeline.see($0) }
         self.request = request
         self.runtime = runtime
         self.limits = limits

@@ -68,6 +68,9 @@ struct RunnerConnection: Sendable {
         }
     }
 
+    /// Says that the program gets no input. Throws `SSHError`.
+    func endInput() async throws { try await channel.write(RunnerFrame.encode(.stdinEnd, [])) }
+
     /// Hands over each message until the last, which is an exit or a refusal. Reading is what makes the program go
     /// on: `receive` suspending holds it up. Throws `SSHError` or ``RunnerProtocolError`` if the conversation is cut.
     func receive(_ receive: (Message) async throws -> Void) async throws {

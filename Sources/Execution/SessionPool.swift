@@ -130,6 +130,8 @@ actor SessionPool {
         await slot.use.withLock { $0.session }?.ssh.close()
     }
 
+    var count: Int { slots.count }
+
     /// Closes every session, and waits for attempts under way to end.
     func close() async {
         let all = slots.values

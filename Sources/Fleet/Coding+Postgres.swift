@@ -5,6 +5,8 @@ extension UserID: PostgresEncodable, PostgresDecodable {}
 extension TokenID: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentID: PostgresEncodable, PostgresDecodable {}
 extension ExecutionID: PostgresEncodable, PostgresDecodable {}
+extension HostID: PostgresEncodable, PostgresDecodable {}
+extension HostState: PostgresEncodable, PostgresDecodable {}
 extension Slug: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentState: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentAction: PostgresEncodable, PostgresDecodable {}

@@ -12,23 +12,31 @@ package import Redis
 /// `vm-provision` and `vm-control` under ids fixed by environment and generation, so that many who ask make one job and
 /// a job that was lost can be added again blindly.
 ///
-/// Redis carries work and signals and may be lost whole: jobs come back from the rows (``Outbox/ensureJob(for:)``),
-/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``GatewayPresence``)
-/// is told again within seconds.
+/// What users may have (``QuotaStore``) and where it is put (``Placement``) is counted inside the transaction that takes
+/// it, behind locks: of the user's row, then of who places, then of the host's row. What is refused there is written
+/// down after it.
 ///
-/// Keys and the runners' secrets are sealed with the server's key and bound to their row; of tokens only hashes are
-/// kept. Every list is paged, every wait bounded by the rooms below. All calls throw ``ServiceError``, or
+/// Redis carries work and signals and may be lost whole: jobs come back from the rows (``Outbox/ensureJob(for:)``),
+/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``GatewayPresence``,
+/// ``SessionPresence``) is told again within seconds.
+///
+/// Keys, the runners' secrets and setups are sealed with the server's key and bound to their row; of tokens only hashes
+/// are kept. Every list is paged, every wait bounded by the rooms below. All calls throw ``ServiceError``, or
 /// `CancellationError`.
 package final class Fleet: Sendable {
     package let users: UserStore
+    package let quotas: QuotaStore
     package let tokens: TokenStore
     package let environments: EnvironmentStore
     package let executions: ExecutionStore
+    package let hosts: HostStore
+    package let idempotency: IdempotencyStore
     package let audit: AuditLog
     package let outbox: Outbox
     package let provisionLog: ProvisionLogStore
     package let signals: EnvironmentSignals
     package let presence: GatewayPresence
+    package let sessions: SessionPresence
     package let authenticator: Authenticator
     package let provisionQueue: JobQueue
     package let controlQueue: JobQueue
@@ -39,7 +47,7 @@ package final class Fleet: Sendable {
 
     /// All of them, oldest first; never changed once released, only added to.
     package static var migrations: [Migration] {
-        [Schema.users, Schema.environments, Schema.executions, Schema.hosts]
+        [Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet]
     }
 
     package init(
@@ -53,6 +61,9 @@ package final class Fleet: Sendable {
         self.provisionQueue = provisionQueue
         self.controlQueue = controlQueue
         users = UserStore(database: database)
+        quotas = QuotaStore(database: database)
+        hosts = HostStore(database: database)
+        idempotency = IdempotencyStore(database: database, secretBox: secrets)
         authenticator = Authenticator(
             database: database, capacity: configuration.cachedTokens, lifetime: .seconds(60))
         tokens = TokenStore(database: database, authenticator: authenticator)
@@ -64,8 +75,10 @@ package final class Fleet: Sendable {
         outbox = Outbox(
             database: database, queues: [provisionQueue.name: provisionQueue, controlQueue.name: controlQueue],
             logger: logger)
+        sessions = SessionPresence(redis: redis, database: database, logger: logger)
         environments = EnvironmentStore(
-            database: database, secretBox: secrets, outbox: outbox, signals: signals, logger: logger)
+            database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
+            audit: audit, logger: logger)
     }
 }
 

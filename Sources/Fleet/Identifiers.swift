@@ -48,6 +48,11 @@ package struct ExecutionID: UUIDIdentifier {
     package init(rawValue: UUID) { self.rawValue = rawValue }
 }
 
+package struct HostID: UUIDIdentifier {
+    package let rawValue: UUID
+    package init(rawValue: UUID) { self.rawValue = rawValue }
+}
+
 /// The short public name of an environment: `env_` and eight lower-case letters or digits.
 package struct Slug: RawRepresentable, Hashable, Sendable, Codable, CustomStringConvertible {
     package let rawValue: String

@@ -17,6 +17,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         case unauthenticated
         case forbidden
         case tooManyExecutions = "too_many_executions"
+        case rateLimited = "rate_limited"
         case quotaExceeded = "quota_exceeded"
         case limitExceeded = "limit_exceeded"
         // What was asked for
@@ -27,7 +28,13 @@ package struct ServiceError: Error, CustomStringConvertible {
         case executionNotRunning = "execution_not_running"
         case tokenNotFound = "token_not_found"
         case userNotFound = "user_not_found"
+        case hostNotFound = "host_not_found"
+        case queueNotFound = "queue_not_found"
+        case jobNotFound = "job_not_found"
+        case providerUnknown = "provider_unknown"
         case alreadyExists = "already_exists"
+        case idempotencyConflict = "idempotency_conflict"
+        case idempotencyMismatch = "idempotency_mismatch"
         // The VM
         case illegalTransition = "illegal_transition"
         case vmStartTimeout = "vm_start_timeout"
@@ -36,6 +43,8 @@ package struct ServiceError: Error, CustomStringConvertible {
         case vmUnreachable = "vm_unreachable"
         case hostKeyMismatch = "host_key_mismatch"
         case executionLost = "execution_lost"
+        case noHostAvailable = "no_host_available"
+        case hostUnavailable = "host_unavailable"
         // Ourselves
         case serviceUnavailable = "service_unavailable"
         case shuttingDown = "shutting_down"

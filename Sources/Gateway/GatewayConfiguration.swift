@@ -4,6 +4,8 @@ package struct GatewayConfiguration: Sendable {
     package var port: Int  // 0: any free one; `GatewayService.onRunning` says which
     /// The provider of VMs that are created by request.
     package var provider: String
+    /// Those that a request may name, the above among them.
+    package var providers: [String]
 
     /// Largest body of a request, in bytes, except streamed stdin.
     package var bodyLimit = 2_000_000
@@ -31,9 +33,16 @@ package struct GatewayConfiguration: Sendable {
     /// Most output all such executions may hold together.
     package var bufferedOutputTotal = 512 << 20
 
+    package var trpc = TRPCConfiguration()
+    /// What the provider offers. Nothing, unless whoever knows the provider says so.
+    package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+    package var rateLimits = RateLimits.standard
+    package var metricsAccess = MetricsAccess.loopback
+
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host
         self.port = port
         self.provider = provider
+        providers = [provider]
     }
 }

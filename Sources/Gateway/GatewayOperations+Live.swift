@@ -3,8 +3,11 @@ import Fleet
 import Foundation
 
 extension GatewayOperations {
-    /// What Execution and Fleet do. `provider` makes the VMs that are created here.
-    static func live(execution: ExecutionService, fleet: Fleet, provider: String) -> GatewayOperations {
+    /// What Execution and Fleet do. `provider` makes the VMs that are created here, unless a
+    /// request names another of `providers`, and has `catalog` to offer.
+    static func live(
+        execution: ExecutionService, fleet: Fleet, provider: String, providers: [String], catalog: ProviderCatalog
+    ) -> GatewayOperations {
         GatewayOperations(
             authenticate: { try await fleet.authenticator.authenticate($0) },
             execute: { request, caller, requestID, body in
@@ -55,6 +58,9 @@ extension GatewayOperations {
                     try await fleet.environments.requestDestroy(
                         vm.id, actor: AuditActor(caller), requestID: requestID))
             },
+            flavors: catalog.flavors,
+            regions: catalog.regions,
+            trpc: .live(fleet),
             provisionLog: { try await fleet.provisionLog.recent($0.userID).map { LogLineView($0) } },
             followProvisionLog: { caller, line in
                 try await fleet.provisionLog.withFollowing(caller.userID) { entries in
@@ -72,6 +78,7 @@ extension GatewayOperations {
             revokeToken: { id, caller, requestID in
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
+            environments: .live(fleet, providers: providers),
             unreachable: { await fleet.unreachable() })
     }
 

@@ -24,6 +24,9 @@ struct GatewayOperations: Sendable {
     var startVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var stopVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var destroyVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
+    var flavors: @Sendable () async throws -> [FlavorView]
+    var regions: @Sendable () async throws -> [String]
+    var trpc: TRPCOperations
     var provisionLog: @Sendable (Caller) async throws -> [LogLineView]
     /// Calls `line` with what there is and then with each line as it is written, until cancelled.
     var followProvisionLog:
@@ -32,6 +35,11 @@ struct GatewayOperations: Sendable {
     var tokens: @Sendable (Caller) async throws -> [TokenView]
     var createToken: @Sendable (Caller, NewToken, _ requestID: String) async throws -> TokenView
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
+
+    var environments: EnvironmentOperations
+
+    /// `nil`: requests are not counted.
+    var rate: RateGate?
 
     /// What is not reachable, by name and why; empty when all is well.
     var unreachable: @Sendable () async -> [String: String]

@@ -4,6 +4,7 @@ package import Fleet
 import HTTPTypes
 import HummingbirdCore
 package import Logging
+package import Telemetry
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -23,65 +24,67 @@ import ServiceLifecycle
 /// `drainTimeout`; runs that still go on end with an `error` event; what is left two seconds later is cut.
 package struct GatewayService: Service {
     private let operations: GatewayOperations
+    private let registry: MetricRegistry
     private let configuration: GatewayConfiguration
     private let logger: Logger
     private let onRunning: @Sendable (_ port: Int) async -> Void
 
     /// `onRunning` is called once connections are accepted, with the port.
     package init(
-        execution: ExecutionService, fleet: Fleet, configuration: GatewayConfiguration, logger: Logger,
-        onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+        execution: ExecutionService, fleet: Fleet, configuration: GatewayConfiguration, registry: MetricRegistry,
+        logger: Logger, onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
+        var operations = GatewayOperations.live(
+            execution: execution, fleet: fleet, provider: configuration.provider,
+            providers: configuration.providers, catalog: configuration.catalog)
+        if configuration.rateLimits != .off {
+            let limiter = RateLimiter(limits: configuration.rateLimits, redis: fleet.redis, logger: logger)
+            operations.rate = RateGate(limiter)
+        }
         self.init(
-            operations: .live(execution: execution, fleet: fleet, provider: configuration.provider),
-            configuration: configuration, logger: logger, onRunning: onRunning)
+            operations: operations, configuration: configuration, registry: registry, logger: logger,
+            onRunning: onRunning)
     }
 
     init(
-        operations: GatewayOperations, configuration: GatewayConfiguration, logger: Logger,
+        operations: GatewayOperations, configuration: GatewayConfiguration,
+        registry: MetricRegistry = MetricRegistry(), logger: Logger,
         onRunning: @escaping @Sendable (_ port: Int) async -> Void
     ) {
         self.operations = operations
+        self.registry = registry
         self.configuration = configuration
         self.logger = logger
         self.onRunning = onRunning
     }
 
+    /// All there are.
+    func routes(_ isShuttingDown: Latch, _ budget: BufferBudget) -> [Route] {
+        let metrics = MetricsRoutes(
+            registry: registry, access: configuration.metricsAccess,
+            authentication: Authentication(authenticate: operations.authenticate))
+        let executions = ExecutionRoutes(operations: operations, configuration: configuration, budget: budget)
+        return DescriptionRoutes.describing(
+            executions.routes
+                + EnvironmentRoutes(
+                    operations: operations.environments, executions: executions, configuration: configuration
+                ).routes
+                + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
+                + TokenRoutes(operations: operations, configuration: configuration).routes
+                + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)
+    }
+
     /// Serves until the graceful shutdown is over or the task is cancelled. Throws if it cannot listen.
     package func run() async throws {
         let isShuttingDown = Latch()
-        let cutsShort = Latch()
+        let budget = BufferBudget(bytes: configuration.bufferedOutputTotal)
+        let authentication = Authentication(authenticate: operations.authenticate)
+        let trpc = TRPCRouter(
+            operations: operations, configuration: configuration, budget: budget, authentication: authentication)
         let dispatcher = Dispatcher(
-            table: RouteTable(
-                routes: ExecutionRoutes(
-                    operations: operations, configuration: configuration,
-                    budget: BufferBudget(bytes: configuration.bufferedOutputTotal)
-                ).routes
-                    + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
-                    + TokenRoutes(operations: operations, configuration: configuration).routes
-                    + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes),
-            authentication: Authentication(authenticate: operations.authenticate))
-        let setup = ConnectionSetup(configuration: configuration, cutsShort: cutsShort) { exchange in
-            await dispatcher.answer(exchange)
-        }
-        let server = setup.server(
-            configuration: ServerConfiguration(
-                address: .hostname(configuration.host, port: configuration.port), backlog: 1_024,
-                availableConnectionsDelegate: MaximumAvailableConnections(configuration.maximumConnections)),
-            onServerRunning: { [onRunning] channel in await onRunning(channel.localAddress?.port ?? 0) },
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            group.addTask { [configuration, logger] in
-                try await gracefulShutdown()
-                isShuttingDown.open()
-                try await Task.sleep(for: configuration.drainTimeout)  // the server ends before if it can
-                logger.warning("requests outlast the shutdown and are ended")
-                cutsShort.open()
-                try await Task.sleep(for: .seconds(2))  // for their last words
-            }
-            defer { group.cancelAll() }
-            try await group.next()
-        }
+            table: RouteTable(routes: routes(isShuttingDown, budget), subtrees: [trpc.subtree]),
+            authentication: authentication, rate: operations.rate, metrics: GatewayMetrics(registry))
+        try await HTTPService(configuration: configuration, dispatcher: dispatcher, logger: logger).run(
+            isShuttingDown: isShuttingDown, onRunning: onRunning)
     }
 }

@@ -9,8 +9,12 @@ enum AttemptOutcome: Hashable, Sendable {
 
     static let reasonLimit = 8_192  // characters of a failure's text
 
-    /// What follows from an error of the handler. `chance` (0 to 1) decides the backoff's jitter.
-    init(of job: Job, failingWith error: any Error, chance: Double) {
+    /// What follows from an error of the handler at `now` (ms). `chance` (0 to 1) decides the backoff's jitter.
+    init(of job: Job, failingWith error: any Error, chance: Double, now: Int) {
+        if let error = error as? DelayedJob {
+            self = .postponed(milliseconds: max(0, error.until.milliseconds - now))
+            return
+        }
         let reason = String("\(error)".prefix(Self.reasonLimit))
         let attempt = job.attemptsMade + 1
         if error is UnrecoverableJobError || attempt >= job.options.attempts {

@@ -32,6 +32,7 @@ package struct Job: Sendable, Identifiable {
     package let processedOn: Date?
     package let processedBy: String?  // the worker's name
     package let finishedOn: Date?
+    package let deduplicationID: String?
     package let state: JobState?
 
     let deferredFailure: String?
@@ -61,6 +62,7 @@ package struct Job: Sendable, Identifiable {
         processedOn = date("processedOn")
         processedBy = fields["pb"]
         finishedOn = date("finishedOn")
+        deduplicationID = fields["deid"]
         deferredFailure = fields["defa"]
         isFlowChild = fields["parentKey"] != nil
         self.state = state

@@ -22,6 +22,12 @@ extension JobOptions {
             throw refused("Delay \(delay) is out of range.")
         }
         guard keepLogs.map({ $0 > 0 }) ?? true else { throw refused("At least one log row must be kept, or all.") }
+        if let deduplication {
+            guard !deduplication.id.isEmpty else { throw refused("A deduplication id may not be empty.") }
+            guard (deduplication.expiry ?? .seconds(1)).milliseconds > 0 else {
+                throw refused("A deduplication id must be held for some time, or until the job has ended.")
+            }
+        }
     }
 
     /// The `opts` field (sheet, section 2): integers only, `attempts` always.
@@ -36,8 +42,9 @@ extension JobOptions {
         if delay > .zero { fields["delay"] = delay.milliseconds }
         if priority > 0 { fields["priority"] = priority }
         if lifo { fields["lifo"] = true }
-        if let kept = removeOnComplete.stored { fields["removeOnComplete"] = kept }
-        if let kept = removeOnFail.stored { fields["removeOnFail"] = kept }
+        if let removeOnComplete { fields["removeOnComplete"] = removeOnComplete.stored }
+        if let removeOnFail { fields["removeOnFail"] = removeOnFail.stored }
+        if let deduplication { fields["de"] = deduplication.stored }
         if let keepLogs { fields["kl"] = keepLogs }
         if let stackTraceLimit { fields["stackTraceLimit"] = stackTraceLimit }
         if let timestamp { fields["timestamp"] = timestamp.milliseconds }
@@ -57,8 +64,9 @@ extension JobOptions {
         delay = .milliseconds(max(0, fields.delay?.value ?? 0))
         priority = max(0, fields.priority?.value ?? 0)
         lifo = fields.lifo?.value ?? false
-        removeOnComplete = fields.removeOnComplete?.retention ?? .keepAll
-        removeOnFail = fields.removeOnFail?.retention ?? .keepAll
+        removeOnComplete = fields.removeOnComplete?.retention
+        removeOnFail = fields.removeOnFail?.retention
+        deduplication = fields.de?.deduplication
         keepLogs = fields.kl?.value
         stackTraceLimit = fields.stackTraceLimit?.value
         timestamp = (fields.timestamp?.value).map { Date(milliseconds: $0) }
@@ -66,27 +74,41 @@ extension JobOptions {
 }
 
 extension Retention {
-    /// `true`, a count or an object; nil: left out, which keeps all.
-    fileprivate var stored: Any? {
+    /// A Boolean, a count or an object.
+    fileprivate var stored: Any {
         switch self {
-        case .keepAll: return nil
+        case .keepAll: return false
         case .removeAll: return true
-        case .keep(let count?, nil): return count
-        case .keep(let count, let age):
+        case .keep(let count?, nil, _): return count
+        case .keep(let count, let age, let limit):
             var fields: [String: Int] = [:]
             if let count { fields["count"] = count }
             if let age { fields["age"] = age.milliseconds / 1_000 }
+            if let limit { fields["limit"] = limit }
             return fields
         }
     }
 
-    /// Count and age in seconds as the finish script takes them: -1 is no limit, count 0 keeps nothing.
-    var limits: (count: Int, ageInSeconds: Int) {
+    /// Count, age in seconds and how many go at once, as the finish script takes them: -1 is no limit, count 0 keeps
+    /// nothing.
+    var limits: (count: Int, ageInSeconds: Int, removals: Int) {
         switch self {
-        case .keepAll: (-1, -1)
-        case .removeAll: (0, -1)
-        case .keep(let count, let age): (count ?? -1, age.map { $0.milliseconds / 1_000 } ?? -1)
+        case .keepAll: (-1, -1, 1_000)
+        case .removeAll: (0, -1, 1_000)
+        case .keep(let count, let age, let limit):
+            (count ?? -1, age.map { $0.milliseconds / 1_000 } ?? -1, max(1, min(limit ?? 1_000, 1_000)))
         }
+    }
+}
+
+extension Deduplication {
+    fileprivate var stored: [String: Any] {
+        var fields: [String: Any] = ["id": id]
+        if let expiry { fields["ttl"] = expiry.milliseconds }
+        if extends { fields["extend"] = true }
+        if replaces { fields["replace"] = true }
+        if keepsLastIfActive { fields["keepLastIfActive"] = true }
+        return fields
     }
 }
 
@@ -99,6 +121,7 @@ private struct StoredOptions: Decodable {
     let lifo: Lenient<Bool>?
     let removeOnComplete: StoredRetention?
     let removeOnFail: StoredRetention?
+    let de: StoredDeduplication?
     let kl: Lenient<Int>?
     let stackTraceLimit: Lenient<Int>?
     let timestamp: Lenient<Int>?
@@ -142,11 +165,11 @@ private struct StoredBackoff: Decodable {
     }
 }
 
-/// A Boolean, a count or `{age, count}` (sheet, 4.4 "Keep rule").
+/// A Boolean, a count or `{age, count, limit}` (sheet, 4.4 "Keep rule").
 private struct StoredRetention: Decodable {
     let retention: Retention?
 
-    private enum Key: String, CodingKey { case age, count }
+    private enum Key: String, CodingKey { case age, count, limit }
 
     init(from decoder: any Decoder) throws {
         if let all = try Lenient<Bool>(from: decoder).value {
@@ -156,9 +179,31 @@ private struct StoredRetention: Decodable {
         } else if let fields = try? decoder.container(keyedBy: Key.self) {
             let count = try? fields.decode(Lenient<Int>.self, forKey: .count).value
             let age = try? fields.decode(Lenient<Int>.self, forKey: .age).value
-            retention = .keep(count: count, age: age.map { .seconds($0) })
+            let limit = try? fields.decode(Lenient<Int>.self, forKey: .limit).value
+            retention = count == 0 ? .removeAll : .keep(count: count, age: age.map { .seconds($0) }, limit: limit)
         } else {
             retention = nil
         }
+    }
+}
+
+/// `{id, ttl?, extend?, replace?, keepLastIfActive?}` (sheet, section 2).
+private struct StoredDeduplication: Decodable {
+    let deduplication: Deduplication?
+
+    private enum Key: String, CodingKey { case id, ttl, extend, replace, keepLastIfActive }
+
+    init(from decoder: any Decoder) throws {
+        guard let fields = try? decoder.container(keyedBy: Key.self),
+            let id = try? fields.decode(String.self, forKey: .id)
+        else {
+            deduplication = nil
+            return
+        }
+        func isSet(_ key: Key) -> Bool { (try? fields.decode(Bool.self, forKey: key)) ?? false }
+        let expiry = try? fields.decode(Lenient<Int>.self, forKey: .ttl).value
+        deduplication = Deduplication(
+            id: id, expiry: expiry.map { .milliseconds($0) }, extends: isSet(.extend), replaces: isSet(.replace),
+            keepsLastIfActive: isSet(.keepLastIfActive))
     }
 }

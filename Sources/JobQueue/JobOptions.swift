@@ -9,16 +9,17 @@ package struct JobOptions: Hashable, Sendable {
     package var delay = Duration.zero  // before the first attempt
     package var priority = 0  // 0: none, taken before all others; else 1 (best) to 2097151
     package var lifo = false  // to the front of the queue
-    package var removeOnComplete = Retention.keepAll
-    package var removeOnFail = Retention.keepAll
+    package var removeOnComplete: Retention?  // nil: as the worker has it, else all are kept
+    package var removeOnFail: Retention?
+    package var deduplication: Deduplication?
     package var keepLogs: Int?  // newest log rows kept; nil: all
     package var stackTraceLimit: Int?  // newest failures kept; nil: 10
     package var timestamp: Date?  // when it was made; nil: now
 
     package init(
         jobID: String? = nil, attempts: Int = 1, backoff: Backoff? = nil, delay: Duration = .zero, priority: Int = 0,
-        lifo: Bool = false, removeOnComplete: Retention = .keepAll, removeOnFail: Retention = .keepAll,
-        keepLogs: Int? = nil
+        lifo: Bool = false, removeOnComplete: Retention? = nil, removeOnFail: Retention? = nil,
+        deduplication: Deduplication? = nil, keepLogs: Int? = nil
     ) {
         self.jobID = jobID
         self.attempts = attempts
@@ -28,6 +29,7 @@ package struct JobOptions: Hashable, Sendable {
         self.lifo = lifo
         self.removeOnComplete = removeOnComplete
         self.removeOnFail = removeOnFail
+        self.deduplication = deduplication
         self.keepLogs = keepLogs
     }
 }
@@ -67,9 +69,34 @@ package struct Backoff: Hashable, Sendable {
 package enum Retention: Hashable, Sendable {
     case keepAll
     case removeAll
-    case keep(count: Int?, age: Duration?)  // the newest `count`, and none older than `age`
+    /// The newest `count`, and none older than `age`; `limit` is how many of these one end removes at most.
+    case keep(count: Int?, age: Duration?, limit: Int? = nil)
 
     package static func keepLast(_ count: Int) -> Retention { .keep(count: count, age: nil) }
+}
+
+/// Lets one job stand for all that are added with the same id.
+package struct Deduplication: Hashable, Sendable {
+    package var id: String
+    /// How long the id is held, whatever becomes of the job; nil: until the job has ended.
+    package var expiry: Duration?
+    package var extends = false  // every further add begins the expiry anew
+    package var replaces = false  // a job that is still delayed gives way to the newer one
+    package var keepsLastIfActive = false  // the last one added while the job runs is run after it; no expiry
+
+    package init(
+        id: String, expiry: Duration? = nil, extends: Bool = false, replaces: Bool = false,
+        keepsLastIfActive: Bool = false
+    ) {
+        self.id = id
+        self.expiry = expiry
+        self.extends = extends
+        self.replaces = replaces
+        self.keepsLastIfActive = keepsLastIfActive
+    }
+
+    /// As the script takes them.
+    var flags: String { (extends ? "e" : "") + (replaces ? "r" : "") + (keepsLastIfActive ? "k" : "") }
 }
 
 extension Duration {

@@ -52,78 +52,14 @@ package final class JobQueue: Sendable {
             hint: "Is the Redis server supported?")
     }
 
-    /// Adds a job and returns its id. `data` is JSON text. With a `jobID` that exists, in whatever state, nothing is
-    /// stored and that id returned. Throws `.invalidJob`, and `.unsupportedQueue` if the queue has schedulers.
-    @discardableResult
-    package func add(_ name: String, data: String, options: JobOptions = JobOptions()) async throws -> String {
-        try options.validate()
-        guard isJSON(data) else {
-            throw JobQueueError(.invalidJob, "Data of job '\(name)' is not JSON.", hint: "Encode it as JSON text.")
-        }
-        let reply = try await run(
-            Lua.add, RedisArgument(options.jobID ?? ""), RedisArgument(name), RedisArgument(data),
-            RedisArgument(options.stored()), RedisArgument(options.timestamp?.milliseconds ?? now()),
-            RedisArgument(options.delay.milliseconds), RedisArgument(options.priority), options.lifo ? "1" : "0")
-        if reply == .integer(-100) { throw JobQueueError.hasSchedulers(queue: self.name) }
-        guard let id = reply.text else { throw malformed(reply, of: Lua.add) }
-        return id
-    }
-
-    /// The job with its state; nil if there is none.
-    package func job(_ id: String) async throws -> Job? {
-        async let state = state(of: id)
-        let fields = try await redis.command("HGETALL", "\(key(id))").fields
-        return try await fields.isEmpty ? nil : Job(id: id, fields: fields, state: state)
-    }
-
-    package func state(of id: String) async throws -> JobState {
-        let reply = try await run(Lua.state, RedisArgument(id))
-        return reply.text.flatMap { JobState(rawValue: $0) } ?? .unknown
-    }
-
-    /// How many jobs are in each state (all but `unknown`).
-    package func counts() async throws -> [JobState: Int] {
-        let columns = JobState.allCases.compactMap { state in state.column.map { (state, $0) } }
-        let replies = try await redis.pipeline(
-            columns.map { [$0.1.isList ? "LLEN" : "ZCARD", "\(key($0.1.suffix))"] })
-        var counts: [JobState: Int] = [:]
-        for ((state, _), reply) in zip(columns, replies) { counts[state] = reply.number ?? 0 }
-        return counts
-    }
-
-    /// A page of the jobs in a state, newest first (of `delayed` and `prioritized`: the last to run first). Jobs that
-    /// are removed meanwhile are left out.
-    package func jobs(in state: JobState, range: Range<Int> = 0..<100) async throws -> [Job] {
-        guard let column = state.column, !range.isEmpty, range.lowerBound >= 0 else { return [] }
-        let reply = try await redis.command(
-            column.isList ? "LRANGE" : "ZREVRANGE", "\(key(column.suffix))", RedisArgument(range.lowerBound),
-            RedisArgument(range.upperBound - 1))
-        let ids = (reply.elements ?? []).compactMap { $0.text }
-        let hashes = try await redis.pipeline(ids.map { ["HGETALL", "\(key($0))"] })
-        return zip(ids, hashes).compactMap { id, hash in
-            let fields = hash.fields
-            return fields.isEmpty ? nil : Job(id: id, fields: fields, state: state)
-        }
-    }
-
-    /// The rows a job has logged, oldest first.
-    package func logs(of id: String) async throws -> [String] {
-        (try await redis.command("LRANGE", "\(key(id)):logs", 0, -1).elements ?? []).compactMap { $0.text }
+    /// Throws `.unsupportedQueue` where this program's work would do harm: with job schedulers, or flows.
+    package func requireSupported() async throws {
+        let reply = try await run(Lua.attach)
+        guard let status = reply.number else { throw malformed(reply, of: Lua.attach) }
+        if status < 0 { throw JobQueueError(status: status, queue: name) }
     }
 }
 
 func isJSON(_ text: String) -> Bool {
     (try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)) != nil
-}
-
-extension JobState {
-    /// The key that holds the jobs of this state.
-    fileprivate var column: (suffix: String, isList: Bool)? {
-        switch self {
-        case .waiting: ("wait", true)
-        case .paused, .active: (rawValue, true)
-        case .prioritized, .delayed, .completed, .failed, .waitingChildren: (rawValue, false)
-        case .unknown: nil
-        }
-    }
 }

@@ -9,13 +9,14 @@ final class Lease: Sendable {
     private struct State {
         var renewedAt = ContinuousClock.now  // before the request was sent, so never later than at the server
         var isLost = false
-        var handler: Task<String?, any Error>?
     }
     private let state = Mutex(State())
+    private let lane: Lane
 
-    init(job: String, token: String) {
+    init(job: String, token: String, lane: Lane) {
         self.job = job
         self.token = token
+        self.lane = lane
     }
 
     var isLost: Bool { state.withLock { $0.isLost } }
@@ -24,25 +25,60 @@ final class Lease: Sendable {
         state.withLock { $0.renewedAt.duration(to: .now) > age }
     }
 
-    /// Lends the handler's task, to be cancelled when the lock is lost; at once if it was.
-    func guards(_ task: Task<String?, any Error>) {
-        let isLost = state.withLock { state in
-            state.handler = task
-            return state.isLost
-        }
-        if isLost { task.cancel() }
-    }
-
     func renewed(at time: ContinuousClock.Instant) {
         state.withLock { $0.renewedAt = max($0.renewedAt, time) }
     }
 
     func lose() {
-        let handler = state.withLock { state in
-            state.isLost = true
-            return state.handler
+        state.withLock { $0.isLost = true }
+        lane.cancel()
+    }
+}
+
+/// The task that runs one job after the other. Its cancellation reaches the handler of a job and nothing else: the word
+/// on how a job ended may bring the next one, so it must not be given up half-way.
+final class Lane: Sendable {
+    private struct State {
+        var task: Task<Void, Never>?
+        var isHandling = false
+        var isCancelled = false
+    }
+    private let state = Mutex(State())
+
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+    /// Runs `work` to its end in a task of its own, which the caller waits for. Cancelling the caller cancels the lane.
+    func run(_ work: @escaping @Sendable () async -> Void) async {
+        let task = Task { await work() }
+        let isLate = state.withLock { state in
+            state.task = task
+            return state.isHandling && state.isCancelled
         }
-        handler?.cancel()
+        if isLate { task.cancel() }
+        await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            cancel()
+        }
+    }
+
+    /// Runs a handler, which is the part of the work that may be cancelled; nil if it was before it began.
+    func handling<Value>(_ handler: () async throws -> Value) async throws -> Value? {
+        let mayBegin = state.withLock { state in
+            state.isHandling = !state.isCancelled
+            return state.isHandling
+        }
+        guard mayBegin else { return nil }
+        defer { state.withLock { $0.isHandling = false } }
+        return try await handler()
+    }
+
+    func cancel() {
+        let task = state.withLock { state in
+            state.isCancelled = true
+            return state.isHandling ? state.task : nil
+        }
+        task?.cancel()
     }
 }
 

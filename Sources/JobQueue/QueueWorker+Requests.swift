@@ -18,7 +18,7 @@ enum Fetched: Sendable {
         case "scheduled": self = .scheduled(parts.last?.number ?? 0)
         case "limited": self = .limited(parts.last?.number ?? 1_000)
         case "blocked", "none": self = .none
-        case "unsupported": throw JobQueueError.hasSchedulers(queue: queue.name)
+        case "unsupported": throw JobQueueError(status: parts.last?.number ?? -100, queue: queue.name)
         default: throw queue.malformed(reply, of: Lua.fetchNext)
         }
     }
@@ -27,10 +27,12 @@ enum Fetched: Sendable {
 /// The worker's half of the scripts.
 extension QueueWorker {
     private var lock: RedisArgument { RedisArgument(lockDuration.milliseconds) }
+    private var most: RedisArgument { RedisArgument(options.rateLimit.map { "\($0.count)" } ?? "") }
+    private var window: RedisArgument { RedisArgument(options.rateLimit.map { "\($0.window.milliseconds)" } ?? "") }
 
     func fetch(token: String) async throws -> Fetched {
         let reply = try await queue.run(
-            Lua.fetchNext, RedisArgument(queue.now()), RedisArgument(token), lock, RedisArgument(name))
+            Lua.fetchNext, RedisArgument(queue.now()), RedisArgument(token), lock, RedisArgument(name), most, window)
         return try Fetched(reply, queue: queue)
     }
 
@@ -44,7 +46,7 @@ extension QueueWorker {
     func recoverStalled() async throws -> [String] {
         let reply = try await queue.run(
             Lua.recoverStalled, RedisArgument(queue.now()), RedisArgument(stalledInterval.milliseconds),
-            RedisArgument(maxStalledCount))
+            RedisArgument(options.maxStalledCount))
         return (reply.elements ?? []).compactMap { $0.text }
     }
 
@@ -58,9 +60,13 @@ extension QueueWorker {
         let reply: RedisValue
         switch outcome {
         case .completed(let value):
-            reply = try await finish(job, token: token, kind: "completed", text: value, job.options.removeOnComplete)
+            reply = try await finish(
+                job, token: token, kind: "completed", text: value,
+                job.options.removeOnComplete ?? options.removeOnComplete)
         case .failed(let reason):
-            reply = try await finish(job, token: token, kind: "failed", text: reason, job.options.removeOnFail)
+            reply = try await finish(
+                job, token: token, kind: "failed", text: reason,
+                job.options.removeOnFail ?? options.removeOnFail)
         case .retryNow(let reason):
             reply = try await queue.run(
                 Lua.retryNow, id, key, now, RedisArgument(reason), stacktrace(of: job, adding: reason),
@@ -68,10 +74,10 @@ extension QueueWorker {
         case .retryLater(let reason, let delay):
             reply = try await queue.run(
                 Lua.retryLater, id, key, now, RedisArgument(delay), "1", RedisArgument(reason),
-                stacktrace(of: job, adding: reason), fetchNext, lock, worker)
+                stacktrace(of: job, adding: reason), fetchNext, lock, worker, most, window)
         case .postponed(let delay):
             reply = try await queue.run(
-                Lua.retryLater, id, key, now, RedisArgument(delay), "0", "", "", "0", lock, worker)
+                Lua.retryLater, id, key, now, RedisArgument(delay), "0", "", "", "0", lock, worker, most, window)
         case .putBack:
             reply = try await queue.run(Lua.putBack, id, key)
         }
@@ -87,12 +93,12 @@ extension QueueWorker {
     private func finish(
         _ job: Job, token: String, kind: RedisArgument, text: String, _ retention: Retention
     ) async throws -> RedisValue {
-        let (count, age) = retention.limits
+        let (count, age, removals) = retention.limits
         return try await queue.run(
             Lua.finish, RedisArgument(job.id), RedisArgument(token), RedisArgument(queue.now()), kind,
             RedisArgument(text), stacktrace(of: job, adding: kind == "failed" ? text : nil),
-            RedisArgument(job.options.attempts), RedisArgument(count), RedisArgument(age), stop.isGiven ? "0" : "1",
-            lock, RedisArgument(name))
+            RedisArgument(job.options.attempts), RedisArgument(count), RedisArgument(age), RedisArgument(removals),
+            RedisArgument(options.metricsMinutes), stop.isGiven ? "0" : "1", lock, RedisArgument(name), most, window)
     }
 
     /// The newest failures, as a JSON array.

@@ -24,18 +24,31 @@ package final class QueueWorker: Service {
     let concurrency: Int
     let lockDuration: Duration
     let stalledInterval: Duration
-    let maxStalledCount = 1
-    let drainDelay = Duration.seconds(5)  // longest wait for a marker
+    let options: Options
     let logger: Logger
     let handler: Handler
     let leases = LeaseTable()
     let slots: Slots
     let stop = StopSignal()
 
-    /// The handler returns JSON text or nil. What it throws fails the attempt; ``UnrecoverableJobError`` the job.
+    /// What seldom differs from worker to worker.
+    package struct Options: Sendable {
+        package var rateLimit: RateLimit?  // counted over all workers that have one
+        package var maxStalledCount = 1  // times that a job may be lost with its worker before it fails
+        package var removeOnComplete = Retention.keepAll  // for jobs that do not say
+        package var removeOnFail = Retention.keepAll
+        package var metricsMinutes = 0  // how many of them are kept; 0: none are collected
+        package var drainDelay = Duration.seconds(5)  // longest wait for a marker
+
+        package init() {}
+    }
+
+    /// The handler returns JSON text or nil. What it throws fails the attempt; ``UnrecoverableJobError`` the job, and
+    /// ``DelayedJob`` puts it off.
     package init(
         queue: JobQueue, name: String, concurrency: Int, lockDuration: Duration = .seconds(30),
-        stalledInterval: Duration = .seconds(30), logger: Logger, handler: @escaping Handler
+        stalledInterval: Duration = .seconds(30), options: Options = Options(), logger: Logger,
+        handler: @escaping Handler
     ) {
         precondition(concurrency > 0, "a worker without a slot")
         self.queue = queue
@@ -43,6 +56,7 @@ package final class QueueWorker: Service {
         self.concurrency = concurrency
         self.lockDuration = lockDuration
         self.stalledInterval = stalledInterval
+        self.options = options
         var logger = logger
         logger[metadataKey: "queue"] = "\(queue.name)"
         logger[metadataKey: "worker"] = "\(name)"
@@ -52,7 +66,8 @@ package final class QueueWorker: Service {
     }
 
     /// Works until graceful shutdown or cancellation; once. Outages of the server are waited out. Throws
-    /// `.unsupportedQueue` if the queue has schedulers.
+    /// `.unsupportedQueue` if the queue has schedulers or flows at the start; if they come later, it takes no job as long
+    /// as they are there.
     package func run() async throws {
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await queue.redis.withBlockingConnection(name: queue.connectionName(suffix: ":w:\(name)")) { blocking in
@@ -77,8 +92,13 @@ package final class QueueWorker: Service {
     ) async throws {
         let identity = UUID().uuidString.lowercased()
         var number = 0
+        var isAttached = false
         while !stop.isGiven, !Task.isCancelled {
             do {
+                if !isAttached {
+                    try await queue.requireSupported()
+                    isAttached = true
+                }
                 try await stop.interrupting { [slots] in try await slots.available() }
                 let token = "\(identity):\(number)"
                 number += 1
@@ -97,7 +117,9 @@ package final class QueueWorker: Service {
             } catch is CancellationError {
                 continue  // the loop's condition tells which
             } catch let error as JobQueueError {
-                throw error
+                guard isAttached, error.code == .unsupportedQueue else { throw error }
+                logger.error("no job is taken", metadata: ["reason": "\(error)"])
+                try? await rest(for: options.drainDelay)
             } catch let error as RedisError where error.code == .closed {
                 throw error
             } catch {
@@ -116,7 +138,7 @@ package final class QueueWorker: Service {
     private func waitForMarker(on blocking: RedisConnection, nextRunAt: Int?) async throws {
         var nextRunAt = nextRunAt
         while true {
-            var wait = drainDelay.milliseconds
+            var wait = options.drainDelay.milliseconds
             if let nextRunAt { wait = min(nextRunAt - queue.now(), 10_000) }
             guard wait > 0 else { return }
             let seconds = String(format: "%.3f", Double(max(2, wait)) / 1_000)

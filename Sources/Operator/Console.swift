@@ -104,6 +104,7 @@ package final class Console: Sendable {
     package func event(_ event: some Encodable) {
         guard mode == .json else { return }
         let encoder = JSONEncoder()
+        encoder.dateEncodingStrategy = .iso8601
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(event) else { return }
         write(String(decoding: data, as: UTF8.self) + "\n", to: 1)

@@ -19,6 +19,30 @@ extension Doctor {
         return findings
     }
 
+    private func compare(
+        _ environments: [Fleet::Environment], _ provider: any VMProvider, _ fleet: Fleet
+    ) async throws -> [Finding] {
+        var findings: [Finding] = []
+        let own = environments.filter { $0.provider == provider.kind.rawValue }
+        for environment in own.prefix(50) where !environment.state.isTransitional {
+            findings += await examine(environment, provider, fleet)
+        }
+        let known = Set(own.compactMap(\.providerInstanceID))
+        let expected = own.filter { $0.state.isTransitional || $0.providerInstanceID == nil }.map(\.id.description)
+        for instance in try await provider.list() where !known.contains(instance.id.rawValue) {
+            if expected.contains(where: instance.name.contains) { continue }  // being made, or half made
+            findings.append(
+                .warn(
+                    "VM \(instance.name)", "exists at provider '\(provider.kind.rawValue)', but no row knows it",
+                    hint: "A worker removes it if its environment was destroyed; else it is for you to remove."))
+        }
+        if own.count > 50 {
+            findings.append(
+                .warn("VMs", "only 50 of \(own.count) were looked at", hint: "Look at the rest one by one."))
+        }
+        return findings
+    }
+
     private func examine(_ queue: JobQueue) async throws -> [Finding] {
         let name = "queue \(queue.name)"
         let workers = try await queue.workers()
@@ -83,23 +107,8 @@ extension Doctor {
                     "VM \(environment.slug)", "has been '\(environment.state.rawValue)' for more than 5 minutes",
                     hint: "See 'martlet vm logs' and the queues above.")
             }
-            let provider = try await provider()
-            let own = environments.filter { $0.provider == provider.kind.rawValue }
-            for environment in own.prefix(50) where !environment.state.isTransitional {
-                findings += await examine(environment, provider, fleet)
-            }
-            let known = Set(own.compactMap(\.providerInstanceID))
-            let expected = own.filter { $0.state.isTransitional || $0.providerInstanceID == nil }.map(\.id.description)
-            for instance in try await provider.list() where !known.contains(instance.id.rawValue) {
-                if expected.contains(where: instance.name.contains) { continue }  // being made, or half made
-                findings.append(
-                    .warn(
-                        "VM \(instance.name)", "exists at the provider, but no row knows it",
-                        hint: "A worker removes it if its environment was destroyed; else it is for you to remove."))
-            }
-            if own.count > 50 {
-                findings.append(
-                    .warn("VMs", "only 50 of \(own.count) were looked at", hint: "Look at the rest one by one."))
+            for provider in try await providers() {
+                findings += try await compare(environments, provider, fleet)
             }
             if findings.isEmpty { findings.append(.ok("VMs", "none yet")) }
             return findings

@@ -131,12 +131,18 @@ extension Doctor {
         let faults = await diagnoseProvider()
         guard faults.isEmpty else {
             return faults.map {
-                .fail("provider", $0, hint: "Until then VMs of '\(settings.provider)' cannot be made here.")
+                .fail("provider", $0, hint: "Until then its VMs cannot be made here.")
             }
         }
         return await check("provider", hint: "See the message above.", within: .seconds(30)) {
-            let count = try await provider().list().count
-            return [.ok("provider", "'\(settings.provider)' works, it has \(count) VMs")]
+            var findings: [Finding] = []
+            for provider in try await providers() {
+                let count = try await provider.list().count
+                let description = await describeProvider(provider.kind).map { ": \($0)" } ?? ""
+                findings.append(
+                    .ok("provider", "'\(provider.kind.rawValue)' works, it has \(count) VMs\(description)"))
+            }
+            return findings
         }
     }
 

@@ -42,22 +42,26 @@ package protocol GatewayProbe: Sendable {
 package struct Doctor: Sendable {
     let settings: Settings
     let gateway: (any GatewayProbe)?
-    let provider: @Sendable () async throws -> any VMProvider
+    let providers: @Sendable () async throws -> [any VMProvider]
     let diagnoseProvider: @Sendable () async -> [String]
+    let describeProvider: @Sendable (ProviderKind) async -> String?
     let logger: Logger
 
     /// - Parameters:
-    ///   - provider: makes the provider of the settings.
-    ///   - diagnoseProvider: says why it cannot work on this machine; empty if it can.
+    ///   - providers: makes the providers of the settings.
+    ///   - diagnoseProvider: says why they cannot work on this machine; empty if they can.
+    ///   - describeProvider: says what one works with, where that is worth a word.
     package init(
         settings: Settings, gateway: (any GatewayProbe)?,
-        provider: @escaping @Sendable () async throws -> any VMProvider,
-        diagnoseProvider: @escaping @Sendable () async -> [String], logger: Logger
+        providers: @escaping @Sendable () async throws -> [any VMProvider],
+        diagnoseProvider: @escaping @Sendable () async -> [String],
+        describeProvider: @escaping @Sendable (ProviderKind) async -> String? = { _ in nil }, logger: Logger
     ) {
         self.settings = settings
         self.gateway = gateway
-        self.provider = provider
+        self.providers = providers
         self.diagnoseProvider = diagnoseProvider
+        self.describeProvider = describeProvider
         self.logger = logger
     }
 

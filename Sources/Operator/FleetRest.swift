@@ -1,18 +1,18 @@
 package import Fleet
 package import Logging
 
-/// Puts the VMs of one provider to sleep, for a machine whose owner stops Martlet.
+/// Puts the VMs of a process's providers to sleep, for a machine whose owner stops Martlet.
 package enum FleetRest {
     /// Stops every running VM through the workers, which must still be at work, and waits until none is left that runs
     /// or is on its way. Returns those that are after `limit`.
     package static func stopAll(
-        of provider: String, in fleet: Fleet, within limit: Duration, logger: Logger
+        of providers: [String], in fleet: Fleet, within limit: Duration, logger: Logger
     ) async throws -> [Fleet::Environment] {
         let awake: Set<EnvironmentState> = [.requested, .provisioning, .starting, .running, .stopping]
         let deadline = ContinuousClock.now + limit
         while true {
             let environments = try await fleet.environments.list(states: awake, limit: 500)
-                .filter { $0.provider == provider }
+                .filter { providers.contains($0.provider) }
             guard !environments.isEmpty, ContinuousClock.now < deadline else { return environments }
             for environment in environments where environment.state == .running {
                 do {

@@ -8,12 +8,17 @@ package struct Settings: Sendable {
     package var dataDirectory: DataDirectory
     package var databaseURL: String?  // nil: embedded
     package var redisURL: String?  // nil: embedded
-    package var provider: String
+    package var providers: [String]  // never empty; the first makes new VMs
     package var runner: String  // the program inside each VM
     package var runtimes: String  // the directory of languages
+    package var docker: DockerSettings
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
     package var startTimeout: Duration  // how long a call waits for its VM to start
+    package var allowedOrigins: Set<String>  // whose pages may call tRPC from a browser
+    package var methodOverride: Bool  // whether tRPC takes queries by POST
+    package var rateLimits: String?  // nil: the gateway's own figures
+    package var metrics: String?  // who may read /metrics; nil: as the gateway says
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
     package var ovh: OVHSettings
@@ -40,22 +45,46 @@ package struct Settings: Sendable {
             path: first(\.dataDirectory) ?? DataDirectory.standardPath(environment), environment: environment)
         databaseURL = first(\.databaseURL)
         redisURL = first(\.redisURL)
-        provider = first(\.provider) ?? "local"
+        providers = try Self.names(of: first(\.provider) ?? "local")
         let place = Self.installedFiles()
         runner = first(\.runner) ?? place.runner
         runtimes = first(\.runtimes) ?? place.runtimes
+        docker = DockerSettings(
+            host: first(\.dockerHost) ?? DockerSettings.standardHost,
+            isVerified: first(\.dockerTLSVerify).map { !["", "0", "false"].contains($0) } ?? false,
+            certificates: first(\.dockerCertificates) ?? DockerSettings.standardCertificates(environment),
+            address: first(\.dockerAddress) ?? "127.0.0.1", image: first(\.image) ?? DockerSettings.standardImage)
         masterKey = first(\.masterKey)
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
         ovh = try OVHSettings(layers)
         // An instance of OVH takes a minute to boot.
-        let seconds = first(\.startTimeout) ?? (provider == "ovh" ? 300 : 60)
+        let seconds = first(\.startTimeout) ?? (providers.contains("ovh") ? 300 : 60)
         guard (0.001...86_400).contains(seconds) else {
             throw OperatorError(
                 .invalidSetting, "A start timeout of \(seconds) s is out of range.", hint: "Give 0.001 to 86400.")
         }
         startTimeout = .milliseconds(Int(seconds * 1_000))
+        allowedOrigins = first(\.allowedOrigins) ?? []
+        methodOverride = first(\.methodOverride) ?? false
+        rateLimits = first(\.rateLimits)
+        metrics = first(\.metrics)
         logFormat = first(\.logFormat) ?? .automatic
         logLevel = first(\.logLevel)
+    }
+
+    /// What makes VMs where nobody says what.
+    package var provider: String { providers[0] }
+
+    /// `local,docker`, each once.
+    private static func names(of list: String) throws(OperatorError) -> [String] {
+        let names = list.split(separator: ",", omittingEmptySubsequences: false)
+            .map { $0.trimmingCharacters(in: .whitespaces) }
+        guard names.allSatisfy({ !$0.isEmpty }), Set(names).count == names.count else {
+            throw OperatorError(
+                .invalidSetting, "'\(list)' is no list of providers.",
+                hint: "Name each once, with commas between, the one for new VMs first: 'local,docker'.")
+        }
+        return names
     }
 
     /// The runner and the runtimes belong to the program: installed they are under the same prefix
@@ -75,6 +104,22 @@ package struct Settings: Sendable {
     }
 }
 
+/// How the provider `docker` reaches its engine, and what it makes VMs of.
+package struct DockerSettings: Sendable {
+    package static let standardHost = "unix:///var/run/docker.sock"
+    package static let standardImage = "martlet/vm:latest"
+
+    package var host: String  // as in DOCKER_HOST
+    package var isVerified: Bool  // by TLS, with certificates of both sides
+    package var certificates: String  // a directory
+    package var address: String  // IPv4, of the engine's machine, where SSH ports are published
+    package var image: String
+
+    static func standardCertificates(_ environment: [String: String]) -> String {
+        "\(environment["HOME"] ?? NSHomeDirectory())/.docker"
+    }
+}
+
 /// One source of settings; what it does not say is nil.
 package struct SettingsLayer: Sendable {
     package var host: String?
@@ -85,9 +130,18 @@ package struct SettingsLayer: Sendable {
     package var provider: String?
     package var runner: String?
     package var runtimes: String?
+    package var dockerHost: String?
+    package var dockerTLSVerify: String?  // as the docker command has it: anything but nothing
+    package var dockerCertificates: String?
+    package var dockerAddress: String?
+    package var image: String?
     package var masterKey: String?
     package var masterKeyFile: String?
     package var startTimeout: Double?  // seconds
+    package var allowedOrigins: Set<String>?
+    package var methodOverride: Bool?
+    package var rateLimits: String?
+    package var metrics: String?
     package var logLevel: Logger.Level?
     package var logFormat: LogFormat?
     package var ovhEndpoint: String?
@@ -145,7 +199,8 @@ package struct SettingsLayer: Sendable {
 
     private enum Key: String, CaseIterable {
         case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
-        case startTimeout, logLevel, logFormat
+        case startTimeout, allowedOrigins, methodOverride, rateLimits, metrics, logLevel, logFormat
+        case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
         case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
 
         var variable: String {
@@ -158,9 +213,18 @@ package struct SettingsLayer: Sendable {
             case .provider: "VM_PROVIDER"
             case .runner: "MARTLET_RUNNER"
             case .runtimes: "MARTLET_RUNTIMES"
+            case .dockerHost: "DOCKER_HOST"
+            case .dockerTLSVerify: "DOCKER_TLS_VERIFY"
+            case .dockerCertPath: "DOCKER_CERT_PATH"
+            case .dockerAddress: "MARTLET_DOCKER_ADDRESS"
+            case .image: "MARTLET_IMAGE"
             case .masterKey: "MARTLET_MASTER_KEY"
             case .masterKeyFile: "MARTLET_MASTER_KEY_FILE"
             case .startTimeout: "MARTLET_START_TIMEOUT"
+            case .allowedOrigins: "MARTLET_ALLOWED_ORIGINS"
+            case .methodOverride: "MARTLET_METHOD_OVERRIDE"
+            case .rateLimits: "MARTLET_RATE_LIMITS"
+            case .metrics: "MARTLET_METRICS"
             case .logLevel: "MARTLET_LOG_LEVEL"
             case .logFormat: "MARTLET_LOG_FORMAT"
             case .ovhEndpoint: "OVH_ENDPOINT"
@@ -186,9 +250,27 @@ package struct SettingsLayer: Sendable {
             case .provider: provider = text
             case .runner: runner = text
             case .runtimes: runtimes = text
+            case .dockerHost: dockerHost = text
+            case .dockerTLSVerify: dockerTLSVerify = text
+            case .dockerCertPath: dockerCertificates = text
+            case .dockerAddress: dockerAddress = text
+            case .image: image = text
             case .masterKey: masterKey = text
             case .masterKeyFile: masterKeyFile = text
+            case .rateLimits: rateLimits = text
+            case .metrics: metrics = text
             case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
+            case .allowedOrigins:
+                allowedOrigins = try Self.parse(text, place, "a list of origins like 'https://app.example'") {
+                    (text) -> Set<String>? in
+                    let origins = text.split(separator: ",").map { $0.filter { $0 != " " } }
+                    let areOrigins = origins.allSatisfy { $0.wholeMatch(of: /https?:\/\/[^\/\s]+/) != nil }
+                    return areOrigins ? Set(origins) : nil
+                }
+            case .methodOverride:
+                methodOverride = try Self.parse(text, place, "true or false") { (text) -> Bool? in
+                    ["true": true, "1": true, "false": false, "0": false][text]
+                }
             case .logLevel: logLevel = try Self.parse(text, place, "a log level") { Logger.Level(rawValue: $0) }
             case .ovhEndpoint: ovhEndpoint = text
             case .ovhApplicationKey: ovhApplicationKey = text

@@ -13,7 +13,7 @@ package struct ProviderError: Error, CustomStringConvertible {
     package let message: String
     package let hint: String
     /// Whether the same call may succeed later without anybody changing anything.
-    package let isRetryable: Bool
+    package var isRetryable: Bool
     package let cause: (any Error)?  // for the log only
 
     package init(

@@ -32,6 +32,10 @@ package struct VMSpec: Hashable, Codable, Sendable, CustomStringConvertible {
         self.region = region
     }
 
+    /// Of programs and all around them: each run has two of the runner's own beside the program's, each SSH connection
+    /// two.
+    var allProcesses: Int { processes + 2 * min(processes, 1024) + 128 }
+
     package var description: String {
         "\(name) (\(vcpus) vCPU, \(memoryMb) MB memory, \(diskMb) MB disk, \(processes) processes"
             + (network ? ", network)" : ")")

@@ -97,6 +97,9 @@ package final class RedisClient: Sendable {
         }
     }
 
+    /// How many commands of the shared connection wait for their reply. For metrics.
+    package func pendingCommands() async -> Int { await shared.pending }
+
     /// Closes the connections; commands under way and later ones fail with `.closed`, subscriptions end.
     package func close() async {
         await shared.close()

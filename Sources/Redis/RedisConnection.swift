@@ -48,6 +48,9 @@ package actor RedisConnection {
         loop.execute { [link] in link.close() }
     }
 
+    /// Commands sent and not answered yet.
+    var pending: Int { requests.count }
+
     /// Lends a connection of its own, named `name` in the server's `CLIENT LIST`, and closes it.
     @discardableResult
     package static func withConnection<R>(

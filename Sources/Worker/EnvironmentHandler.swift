@@ -10,10 +10,16 @@ import Providers
 /// A job may run twice, beside itself on another worker, or die at any line. Two rules make that harmless: the
 /// provider's operations can all be repeated, and what a job changes in the database is one compare-and-set on the
 /// generation that the job was made for. A job whose environment has moved on has nothing to do and says so.
+///
+/// A job for a provider that this worker does not have is put back for another, without spending an attempt.
 struct EnvironmentHandler: Sendable {
     let fleet: Fleet
-    let provider: any VMProvider
+    let providers: ProviderSet
     let name: String  // the worker's, for the audit log
+    /// Told of every environment that runs and whose setup is to be carried out.
+    var onSetupDue: @Sendable (Environment) -> Void = { _ in }
+    /// How long a job is put back for want of its provider before its environment is given up.
+    var absenceLimit = Duration.seconds(300)
     let logger: Logger
 
     /// Carries out one job and returns its result as JSON. Throws to have it tried again, `UnrecoverableJobError` to
@@ -31,12 +37,16 @@ struct EnvironmentHandler: Sendable {
         guard let environment = try await fleet.environments.find(order.environmentID) else {
             throw UnrecoverableJobError(reason: "there is no environment \(order.environmentID)")
         }
-        if action == .reconcile { return Self.result(try await reconcile(environment, order)) }
-        guard environment.generation == order.generation, environment.pendingJob?.action == action else {
+        let isDue = environment.generation == order.generation && environment.pendingJob?.action == action
+        guard isDue || action == .reconcile else {
             return Self.result("nothing to do: the environment is '\(environment.state)' by now")
         }
+        guard let provider = ProviderKind(rawValue: environment.provider).flatMap(providers.find) else {
+            return Self.result(try await putBack(environment, action, order))
+        }
+        if action == .reconcile { return Self.result(try await reconcile(environment, order, provider)) }
         do {
-            return Self.result(try await perform(action, on: environment, order))
+            return Self.result(try await perform(action, on: environment, order, provider))
         } catch let error as CancellationError {
             throw error  // this worker is going down, or lost the job to another: it will be run again
         } catch {
@@ -48,14 +58,14 @@ struct EnvironmentHandler: Sendable {
     // MARK: Actions
 
     private func perform(
-        _ action: EnvironmentAction, on environment: Environment, _ order: EnvironmentJob
+        _ action: EnvironmentAction, on environment: Environment, _ order: EnvironmentJob, _ provider: any VMProvider
     ) async throws -> String {
         let began = ContinuousClock.now
         let next: EnvironmentState
         var change = EnvironmentChange()
         switch action {
         case .provision, .start:
-            let instance = try await instance(of: environment)
+            let instance = try await instance(of: environment, provider)
             await say(environment, .info, "Starting the VM.")
             let endpoint = try await provider.start(instance)
             change.endpoint = EnvironmentEndpoint(endpoint)
@@ -75,25 +85,30 @@ struct EnvironmentHandler: Sendable {
             environment.id, from: environment.state, generation: environment.generation, to: next, change: change,
             actor: .worker(name), action: action.rawValue, requestID: order.requestID,
             detail: ["durationMs": String(Int(duration / .milliseconds(1)))])
-        guard moved != nil else { return "done, but the environment was moved by somebody else meanwhile" }
-        await say(environment, .success, "The VM is \(next.rawValue) (\(Int(duration / .milliseconds(1))) ms).")
+        guard let moved else { return "done, but the environment was moved by somebody else meanwhile" }
+        // Who waits for the end of a provision looks for its word.
+        let what = action == .provision ? "Provisioning complete: the VM" : "The VM"
+        await say(environment, .success, "\(what) is \(next.rawValue) (\(Int(duration / .milliseconds(1))) ms).")
+        if moved.state == .running, moved.needsInitialization { onSetupDue(moved) }
         return next.rawValue
     }
 
     /// The VM of the environment, made or brought in line with the row if need be: a start whose VM is gone makes it
     /// anew rather than fail.
-    private func instance(of environment: Environment) async throws -> VMInstance.ID {
-        if environment.state == .starting, let instance = environment.instanceID,
-            try await provider.status(instance) != .missing
-        {
-            return instance
+    private func instance(of environment: Environment, _ provider: any VMProvider) async throws -> VMInstance.ID {
+        if environment.state == .starting, let instance = environment.instanceID {
+            switch try await provider.status(instance) {
+            case .running, .stopped, .error: return instance
+            case .provisioning: break  // half made: to make it again is to go on with it
+            case .missing: try await fleet.environments.clearInitialized(environment.id)
+            }
         }
         let secrets = try await fleet.environments.secrets(for: environment.id)
         let spec = VMSpec(
             name: environment.vmName, vcpus: environment.vcpus, memoryMb: environment.memoryMb,
             diskMb: environment.diskMb, processes: environment.processes, network: environment.network,
             authorizedKeys: [secrets.clientKey.publicKey], hostKey: secrets.hostKey,
-            runnerSecret: secrets.runnerSecret)
+            runnerSecret: secrets.runnerSecret, flavor: environment.flavor, region: environment.region)
         await say(environment, .info, "Making a \(provider.kind.rawValue) VM: \(spec).")
         let instance = try await provider.create(spec, log: log(of: environment))
         try await fleet.environments.setProviderInstance(instance.id.rawValue, of: environment)
@@ -101,20 +116,48 @@ struct EnvironmentHandler: Sendable {
     }
 
     /// Compares a running environment with what the provider says, for somebody who could not reach it.
-    private func reconcile(_ environment: Environment, _ order: EnvironmentJob) async throws -> String {
+    private func reconcile(
+        _ environment: Environment, _ order: EnvironmentJob, _ provider: any VMProvider
+    ) async throws -> String {
         defer { logger.info("environment reconciled", metadata: ["environment": "\(environment.id)"]) }
         guard environment.state == .running, environment.generation == order.generation else {
             await fleet.signals.publish(environment)
             return "nothing to do: the environment is '\(environment.state)' by now"
         }
-        let found = try await Reconciler(fleet: fleet, provider: provider, worker: name, logger: logger)
-            .compare(environment)
+        let found = try await Reconciler(fleet: fleet, providers: providers, worker: name, logger: logger)
+            .compare(environment, provider)
         // Whoever waits tries again, also when nothing was found: the fault was between them and the VM.
         switch found {
         case .asRecorded, .movedElsewhere: await fleet.signals.publish(environment)
         case .notRunning, .gone: break  // told by the move
         }
         return found.rawValue
+    }
+
+    // MARK: Want of a provider
+
+    /// Throws ``DelayedJob``; once that has gone on for too long, moves the environment to `error` instead.
+    private func putBack(
+        _ environment: Environment, _ action: EnvironmentAction, _ order: EnvironmentJob
+    ) async throws -> String {
+        let waited = Duration.seconds(Date.now.timeIntervalSince(environment.stateChangedAt))
+        guard action != .reconcile, waited >= absenceLimit else {
+            logger.info(
+                "job put back: its provider is not here",
+                metadata: ["environment": "\(environment.id)", "provider": "\(environment.provider)"])
+            if action == .reconcile, waited >= absenceLimit { return "no worker has its provider" }
+            throw DelayedJob(for: .seconds(1))
+        }
+        let reason = """
+            No worker with the provider '\(environment.provider)' took the job within \(Int(waited / .seconds(1))) s. \
+            Start one with '--provider \(environment.provider)', then recover the environment.
+            """
+        await say(environment, .error, reason)
+        _ = try await fleet.environments.move(
+            environment.id, from: environment.state, generation: environment.generation, to: .error,
+            change: EnvironmentChange(errorMessage: reason), actor: .worker(name), action: action.rawValue,
+            requestID: order.requestID, detail: ["code": ProviderError.Code.unavailable.rawValue])
+        throw UnrecoverableJobError(reason: reason)
     }
 
     // MARK: Failure

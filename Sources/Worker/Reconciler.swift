@@ -13,13 +13,13 @@ struct Reconciler: Sendable {
     }
 
     let fleet: Fleet
-    let provider: any VMProvider
+    let providers: ProviderSet
     let worker: String
     let logger: Logger
 
     /// Looks at one environment that is recorded as running, and records what is found. If somebody else has moved it
     /// meanwhile, what they recorded stands.
-    func compare(_ environment: Environment) async throws -> Finding {
+    func compare(_ environment: Environment, _ provider: any VMProvider) async throws -> Finding {
         guard let instance = environment.instanceID else { return .asRecorded }
         switch try await provider.status(instance) {
         case .running:
@@ -43,31 +43,67 @@ struct Reconciler: Sendable {
     /// Looks at every environment that is recorded as running, and at every VM that runs, or is there, although its
     /// environment says otherwise. A VM that runs beside a row that has been `stopped` or `error` for `strayAge` is
     /// stopped: nobody reaches it, and nobody else would stop it. A job that was late can leave such a VM behind.
+    ///
+    /// A provider that does not answer keeps nobody from asking the others.
     func sweep(strayAge: Duration) async throws {
-        var last: EnvironmentID?
-        while true {
-            let page = try await fleet.environments.list(states: [.running], limit: 100, after: last)
-            for environment in page where environment.provider == provider.kind.rawValue {
-                try await carryingOn(about: environment.vmName) {
-                    let finding = try await compare(environment)
-                    guard finding != .asRecorded else { return }
-                    logger.warning(
-                        "environment was not as recorded",
-                        metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
-                }
-            }
-            guard page.count == 100, let end = page.last else { break }
-            last = end.id
-        }
-        for vm in try await provider.list() {
-            guard vm.name.hasPrefix("mlt-"), let id = EnvironmentID(String(vm.name.dropFirst(4))) else { continue }
-            try await carryingOn(about: vm.name) {
-                try await settle(vm, of: try await fleet.environments.find(id), strayAge: strayAge)
+        for provider in providers.all {
+            do {
+                try await sweep(provider, strayAge: strayAge)
+            } catch let error as ProviderError {
+                logger.warning(
+                    "VMs of a provider not compared",
+                    metadata: ["provider": "\(provider.kind.rawValue)", "error": "\(error)"])
             }
         }
     }
 
-    private func settle(_ vm: VMInstance, of environment: Environment?, strayAge: Duration) async throws {
+    private func sweep(_ provider: any VMProvider, strayAge: Duration) async throws {
+        try await each([.running], of: provider) { environment in
+            let finding = try await compare(environment, provider)
+            guard finding != .asRecorded else { return }
+            logger.warning(
+                "environment was not as recorded",
+                metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
+        }
+        let vms = try await provider.list()
+        for vm in vms {
+            guard vm.name.hasPrefix("mlt-"), let id = EnvironmentID(String(vm.name.dropFirst(4))) else { continue }
+            try await carryingOn(about: vm.name) {
+                try await settle(vm, of: try await fleet.environments.find(id), provider, strayAge: strayAge)
+            }
+        }
+        let there = Set(vms.map(\.id))
+        try await each([.stopped], unchangedFor: strayAge, of: provider) { environment in
+            guard let instance = environment.instanceID, !there.contains(instance),
+                try await provider.status(instance) == .missing
+            else { return }
+            logger.warning("VM of a stopped environment is gone", metadata: ["environment": "\(environment.id)"])
+            _ = try await fleet.environments.move(
+                environment.id, from: .stopped, generation: environment.generation, to: .error,
+                change: EnvironmentChange(errorMessage: "The VM is gone at its provider."), actor: .worker(worker),
+                action: "reconcile")
+        }
+    }
+
+    /// Every environment of the provider in one of `states`, page by page.
+    private func each(
+        _ states: Set<EnvironmentState>, unchangedFor age: Duration = .zero, of provider: any VMProvider,
+        _ body: (Environment) async throws -> Void
+    ) async throws {
+        var last: EnvironmentID?
+        while true {
+            let page = try await fleet.environments.list(states: states, unchangedFor: age, limit: 100, after: last)
+            for environment in page where environment.provider == provider.kind.rawValue {
+                try await carryingOn(about: environment.vmName) { try await body(environment) }
+            }
+            guard page.count == 100, let end = page.last else { return }
+            last = end.id
+        }
+    }
+
+    private func settle(
+        _ vm: VMInstance, of environment: Environment?, _ provider: any VMProvider, strayAge: Duration
+    ) async throws {
         guard let environment else {
             logger.warning("VM belongs to no environment of this database", metadata: ["vm": "\(vm.name)"])
             return
@@ -86,7 +122,7 @@ struct Reconciler: Sendable {
             try await provider.stop(vm.id)
             // Somebody may have started it between the look at the row and the stop. Then it does not run any more.
             guard let now = try await fleet.environments.find(environment.id), now.state == .running else { return }
-            _ = try await compare(now)
+            _ = try await compare(now, provider)
         case .requested, .provisioning, .starting, .running, .stopping, .destroying:
             break
         }

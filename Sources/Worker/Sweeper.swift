@@ -5,10 +5,11 @@ import PostgreSQL
 import Providers
 
 /// Finds what no job will: jobs that never reached Redis, states that nobody moves on, executions whose gateway died,
-/// VMs that are not as recorded. Each sweep is repeated at its interval; one that fails is logged and tried again.
+/// VMs that are not as recorded, and whatever the passing of time calls for. Each sweep is repeated at its interval; one
+/// that fails is logged and tried again.
 struct Sweeper: Sendable {
     let fleet: Fleet
-    let provider: any VMProvider
+    let providers: ProviderSet
     let configuration: WorkerConfiguration
     let logger: Logger
 
@@ -67,7 +68,7 @@ struct Sweeper: Sendable {
             group.addTask {
                 await repeating("VMs not reconciled", every: configuration.reconcileInterval) {
                     try await Reconciler(
-                        fleet: fleet, provider: provider, worker: configuration.name, logger: logger
+                        fleet: fleet, providers: providers, worker: configuration.name, logger: logger
                     ).sweep(strayAge: configuration.strayAge)
                 }
             }
@@ -76,6 +77,17 @@ struct Sweeper: Sendable {
             }
             group.addTask {
                 await repeating("lost executions not swept", every: configuration.lostInterval) { try await lose() }
+            }
+            let timekeeper = Timekeeper(fleet: fleet, actor: .worker(configuration.name), logger: logger)
+            group.addTask {
+                await repeating("idle and expired VMs not swept", every: configuration.idleInterval) {
+                    try await timekeeper.sweep()
+                }
+            }
+            group.addTask {
+                await repeating("old records not pruned", every: configuration.pruneInterval) {
+                    try await timekeeper.prune(executionsOlderThan: configuration.executionsKept)
+                }
             }
             try await group.next()
             group.cancelAll()

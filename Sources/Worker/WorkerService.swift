@@ -1,3 +1,4 @@
+import Execution
 package import Fleet
 import JobQueue
 package import Logging
@@ -16,6 +17,11 @@ package struct WorkerConfiguration: Sendable {
     package var reconcileInterval = Duration.seconds(30)
     package var stuckInterval = Duration.seconds(15)
     package var lostInterval = Duration.seconds(5)
+    /// How often it looks for VMs that are idle or whose time is over, and for hosts to be emptied.
+    package var idleInterval = Duration.seconds(15)
+    package var pruneInterval = Duration.seconds(3_600)
+    /// For how long the history of executions is kept.
+    package var executionsKept = Duration.seconds(90 * 86_400)
     /// How often one that is not elected to sweep stands for election.
     package var electionInterval = Duration.seconds(1)
     /// How old a transitional state must be before its job is asked after; younger ones have it under way.
@@ -32,21 +38,26 @@ package struct WorkerConfiguration: Sendable {
 /// an advisory lock in PostgreSQL; relaying the outbox needs no election, its rows are locked one by one.
 package struct WorkerService: Sendable {
     private let fleet: Fleet
-    private let provider: any VMProvider
+    private let providers: ProviderSet
     private let configuration: WorkerConfiguration
     private let logger: Logger
 
-    package init(fleet: Fleet, provider: any VMProvider, configuration: WorkerConfiguration, logger: Logger) {
+    package init(fleet: Fleet, providers: ProviderSet, configuration: WorkerConfiguration, logger: Logger) {
         self.fleet = fleet
-        self.provider = provider
+        self.providers = providers
         self.configuration = configuration
         self.logger = logger
     }
 
     /// Works until shut down gracefully, when jobs under way are finished, or cancelled.
     package func run() async throws {
+        let initializer = EnvironmentInitializer(fleet: fleet, logger: logger)
+        let setups = SetupRunner(fleet: fleet, worker: configuration.name, logger: logger) {
+            try await initializer.run($0)
+        }
         let handler = EnvironmentHandler(
-            fleet: fleet, provider: provider, name: configuration.name, logger: logger)
+            fleet: fleet, providers: providers, name: configuration.name, onSetupDue: { setups.enqueue($0) },
+            logger: logger)
         func worker(_ queue: JobQueue, concurrency: Int) -> QueueWorker {
             QueueWorker(
                 queue: queue, name: configuration.name, concurrency: concurrency,
@@ -55,11 +66,12 @@ package struct WorkerService: Sendable {
         }
         let provision = worker(fleet.provisionQueue, concurrency: configuration.provisionConcurrency)
         let control = worker(fleet.controlQueue, concurrency: configuration.controlConcurrency)
-        let sweeper = Sweeper(fleet: fleet, provider: provider, configuration: configuration, logger: logger)
+        let sweeper = Sweeper(fleet: fleet, providers: providers, configuration: configuration, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await provision.run() }
             group.addTask { try await control.run() }
             group.addTask { await cancelWhenGracefulShutdown { await sweeper.run() } }
+            group.addTask { await cancelWhenGracefulShutdown { await setups.run() } }
             try await group.waitForAll()
         }
     }

@@ -25,8 +25,9 @@ struct DoctorCommand: AsyncParsableCommand {
         let url = server.url ?? Installation.running(in: settings.dataDirectory)?.url
         let doctor = Doctor(
             settings: settings, gateway: (try? APIClient.standard(url: url)).map(APIProbe.init),
-            provider: { try VMProviders.make(settings, logger: logger) },
-            diagnoseProvider: { await VMProviders.diagnose(settings) }, logger: logger)
+            providers: { try VMProviders.makeAll(settings, logger: logger) },
+            diagnoseProvider: { await VMProviders.diagnose(settings) },
+            describeProvider: { await VMProviders.describe($0, settings) }, logger: logger)
         let isColored = isatty(1) == 1
         let isHealthy = try await doctor.examine { finding in
             console.event(finding)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Client
 import Foundation
 import Operator
+import Providers
 
 /// The command line. Each command is in a file of its own; what they share is in `ClientOptions` and `ServerOptions`.
 @main
@@ -25,7 +26,7 @@ struct Martlet: AsyncParsableCommand {
                 name: "Server",
                 subcommands: [
                     UpCommand.self, GatewayCommand.self, WorkerCommand.self, MigrateCommand.self, DoctorCommand.self,
-                    DevCommand.self,
+                    ImageCommand.self, DevCommand.self,
                 ]),
         ])
 
@@ -54,6 +55,9 @@ struct Martlet: AsyncParsableCommand {
         case let error as OperatorError:
             say(error.message, hint: error.hint)
             Foundation.exit(error.code == .alreadyRunning ? 3 : 1)
+        case let error as ProviderError:
+            say(error.message, hint: error.hint)
+            Foundation.exit(1)
         case let error as ValidationError:  // of a command under way: parsing has its own words, with the usage
             say(error.message, hint: "")
             Foundation.exit(2)

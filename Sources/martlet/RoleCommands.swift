@@ -38,11 +38,23 @@ struct WorkerCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var options: ServerOptions
+    @Option(
+        help: ArgumentHelp(
+            "Serve /metrics and /healthz on this port of the address MARTLET_HOST, 0 for any free one.",
+            valueName: "port"))
+    var metricsPort: Int?
     @Flag(help: "Print one JSON object when ready.") var json = false
 
     func run() async throws {
+        let metricsPort = metricsPort
         try await serve(try options.settings(), role: "Worker", json: json) { wiring, console in
-            [try wiring.worker(), Background { ready(console, "Worker", url: nil) }]
+            let worker = try wiring.worker()
+            guard let metricsPort else { return [worker, Background { ready(console, "Worker", url: nil) }] }
+            try PortCheck.check(host: wiring.settings.host, port: metricsPort)
+            return [
+                wiring.authenticator, worker,
+                try wiring.metrics(port: metricsPort) { url in ready(console, "Worker", url: url) },
+            ]
         }
     }
 }

@@ -23,9 +23,11 @@ struct ServerOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What makes VMs: local, docker, ovh or firecracker (VM_PROVIDER).", discussion: "Else local.",
-            valueName: "name"))
+            "What makes VMs: local, docker, ovh, or several as 'local,docker' (VM_PROVIDER).",
+            discussion: "The first makes new VMs. Else local.", valueName: "names"))
     var provider: String?
+
+    @OptionGroup var docker: DockerOptions
 
     @Option(
         help: ArgumentHelp(
@@ -92,6 +94,7 @@ struct ServerOptions: ParsableArguments {
         flags.databaseURL = databaseUrl
         flags.redisURL = redisUrl
         flags.provider = provider
+        docker.set(in: &flags)
         flags.runner = runner
         flags.runtimes = runtimes
         flags.masterKeyFile = masterKeyFile
@@ -101,6 +104,42 @@ struct ServerOptions: ParsableArguments {
         flags.ovhEndpoint = ovhEndpoint
         flags.ovhRegion = ovhRegion
         return try Settings(flags: flags, configurationFile: config ?? SettingsLayer.standardFile())
+    }
+}
+
+/// How the provider `docker` reaches its engine.
+struct DockerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The Docker engine (DOCKER_HOST).",
+            discussion: """
+                unix:///PATH or tcp://HOST:PORT, the latter with DOCKER_TLS_VERIFY=1. Else unix:///var/run/docker.sock.
+                """, valueName: "url"))
+    var dockerHost: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The directory of ca.pem, cert.pem and key.pem (DOCKER_CERT_PATH).", discussion: "Else ~/.docker.",
+            valueName: "directory"), completion: .directory)
+    var dockerCertPath: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where on the engine's machine VMs are reached by SSH (MARTLET_DOCKER_ADDRESS).",
+            discussion: "Else 127.0.0.1: for an engine of this machine.", valueName: "address"))
+    var dockerAddress: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The image that VMs of 'docker' are made of (MARTLET_IMAGE).", discussion: "Else martlet/vm:latest.",
+            valueName: "name:tag"))
+    var image: String?
+
+    func set(in layer: inout SettingsLayer) {
+        layer.dockerHost = dockerHost
+        layer.dockerCertificates = dockerCertPath
+        layer.dockerAddress = dockerAddress
+        layer.image = image
     }
 }
 

@@ -63,7 +63,8 @@ struct UpCommand: AsyncParsableCommand {
             let faults = await VMProviders.diagnose(settings)
             guard faults.isEmpty else {
                 throw OperatorError(
-                    .providerUnusable, "VMs of provider '\(settings.provider)' cannot run here: " + faults[0],
+                    .providerUnusable,
+                    "VMs of '\(settings.providers.joined(separator: ","))' cannot run here: " + faults[0],
                     hint: faults.dropFirst().joined(separator: "\n  "))
             }
             console.finish(.done, "can run VMs")
@@ -169,7 +170,7 @@ struct UpCommand: AsyncParsableCommand {
         console.begin("VMs")
         do {
             let left = try await FleetRest.stopAll(
-                of: wiring.settings.provider, in: wiring.fleet, within: .seconds(30),
+                of: wiring.settings.providers, in: wiring.fleet, within: .seconds(30),
                 logger: Logger(label: "martlet.up"))
             console.finish(
                 left.isEmpty ? .done : .failed,

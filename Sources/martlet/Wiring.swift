@@ -9,6 +9,7 @@ import PostgreSQL
 import Providers
 import Redis
 import ServiceLifecycle
+import Telemetry
 import Worker
 
 /// The rooms of one process, wired together.
@@ -16,6 +17,7 @@ struct Wiring: Sendable {
     let settings: Settings
     let fleet: Fleet
     let name: String  // of this process, among all that share the servers
+    let registry = MetricRegistry()
 
     /// Lends the domain over the servers at these URLs, and closes its connections afterwards.
     static func withFleet<Result: Sendable>(
@@ -32,6 +34,7 @@ struct Wiring: Sendable {
         let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
         let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
         do {
+            wiring.registry.collect(from: fleet)
             let result = try await body(wiring)
             await close(database, redis)
             return result
@@ -55,14 +58,23 @@ struct Wiring: Sendable {
         var executions = ExecutionConfiguration(gatewayID: name, provider: settings.provider)
         executions.startTimeout = settings.startTimeout
         executions.runner = RunnerFiles(program: settings.runner, runtimes: settings.runtimes)
+        executions.observer = registry.executionObserver()
         let execution = ExecutionService(
             fleet: fleet, runtimes: try RuntimeCatalog(directory: settings.runtimes), configuration: executions,
             logger: Logger(label: "martlet.execution"))
         var configuration = GatewayConfiguration(host: settings.host, port: settings.port)
         configuration.provider = settings.provider
+        configuration.providers = settings.providers
         configuration.drainTimeout = drain
+        configuration.catalog = VMProviders.catalog(settings)
+        configuration.trpc.allowedOrigins = settings.allowedOrigins
+        configuration.trpc.allowsMethodOverride = settings.methodOverride
+        configuration.rateLimits = try settings.gatewayRateLimits
+        configuration.metricsAccess = try settings.gatewayMetrics
+        registry.collect(from: execution)
         let gateway = GatewayService(
-            execution: execution, fleet: fleet, configuration: configuration, logger: Logger(label: "martlet.gateway")
+            execution: execution, fleet: fleet, configuration: configuration, registry: registry,
+            logger: Logger(label: "martlet.gateway")
         ) { port in
             await onRunning(url(port: port))
         }
@@ -70,10 +82,24 @@ struct Wiring: Sendable {
     }
 
     func worker() throws -> any Service {
+        let seconds = MeasuredProvider.seconds(in: registry)
+        let providers = try VMProviders.makeAll(settings, logger: Logger(label: "martlet.provider"))
+            .map { MeasuredProvider($0, seconds) }
         let worker = WorkerService(
-            fleet: fleet, provider: try VMProviders.make(settings, logger: Logger(label: "martlet.provider")),
+            fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
             configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
+    }
+
+    /// `/metrics` for a process that has no gateway.
+    func metrics(
+        port: Int, onRunning: @escaping @Sendable (_ url: String) async -> Void
+    ) throws -> any Service {
+        MetricsService(
+            host: settings.host, port: port, access: try settings.gatewayMetrics, registry: registry,
+            authenticate: { [fleet] in try await fleet.authenticator.authenticate($0) },
+            logger: Logger(label: "martlet.metrics")
+        ) { port in await onRunning(url(port: port)) }
     }
 
     func pendingMigrations() async throws -> [String] {
@@ -107,23 +133,67 @@ struct Wiring: Sendable {
 
 /// The providers there are.
 enum VMProviders {
-    static func make(_ settings: Settings, logger: Logger) throws -> any VMProvider {
-        switch settings.provider {
+    /// Those of the settings, in their order.
+    static func makeAll(_ settings: Settings, logger: Logger) throws -> [any VMProvider] {
+        try settings.providers.map { try make($0, settings, logger: logger) }
+    }
+
+    private static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
+        switch name {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
+        case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
         case ProviderKind.ovh.rawValue:
             return OVHProvider(
                 configuration: try ovh(settings), packages: OVHProvider.packages(of: settings.runtimes), logger: logger)
-        default: throw unknown(settings.provider)
+        default: throw unknown(name)
         }
     }
 
-    /// Why the provider cannot work on this machine; empty if it can.
+    /// What the provider offers. Those that make VMs of the tiers' sizes, in one place, have a flavour a tier.
+    static func catalog(_ settings: Settings) -> ProviderCatalog {
+        let provider = settings.provider
+        return ProviderCatalog(
+            flavors: { FlavorView.tiers(type: provider, region: provider) }, regions: { [provider] })
+    }
+
+    /// Why the providers cannot work on this machine; empty if they can.
     static func diagnose(_ settings: Settings) async -> [String] {
-        switch settings.provider {
-        case ProviderKind.local.rawValue: await LocalProvider.diagnose(configuration: local(settings))
-        case ProviderKind.ovh.rawValue: await diagnoseOVH(settings)
-        default: [unknown(settings.provider).message]
+        var problems: [String] = []
+        for name in settings.providers { problems += await diagnose(name, settings) }
+        return problems
+    }
+
+    private static func diagnose(_ name: String, _ settings: Settings) async -> [String] {
+        switch name {
+        case ProviderKind.local.rawValue: return await LocalProvider.diagnose(configuration: local(settings))
+        case ProviderKind.ovh.rawValue: return await diagnoseOVH(settings)
+        case ProviderKind.docker.rawValue:
+            do {
+                return await DockerProvider.diagnose(configuration: try docker(settings))
+            } catch {
+                return ["\(error.message) \(error.hint)"]
+            }
+        default: return [unknown(name).message]
         }
+    }
+
+    /// What a provider works with, in a line; nil if there is nothing to say.
+    static func describe(_ kind: ProviderKind, _ settings: Settings) async -> String? {
+        guard kind == .docker, let configuration = try? docker(settings) else {
+            return nil
+        }
+        return await DockerProvider.describe(configuration: configuration)
+    }
+
+    static func engine(_ settings: DockerSettings) throws(ProviderError) -> EngineAddress {
+        try EngineAddress(settings.host, isVerified: settings.isVerified, certificates: settings.certificates)
+    }
+
+    private static func docker(_ settings: Settings) throws(ProviderError) -> DockerProvider.Configuration {
+        var configuration = DockerProvider.Configuration(engine: try engine(settings.docker))
+        configuration.image = settings.docker.image
+        configuration.address = settings.docker.address
+        return configuration
     }
 
     private static func diagnoseOVH(_ settings: Settings) async -> [String] {
@@ -160,6 +230,30 @@ enum VMProviders {
 
     private static func unknown(_ name: String) -> OperatorError {
         OperatorError(
-            .invalidSetting, "This version has no provider '\(name)'.", hint: "Use 'local' or 'ovh', or leave it out.")
+            .invalidSetting, "This version has no provider '\(name)'.",
+            hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
+    }
+}
+
+extension Settings {
+    /// Throws `invalid_setting` where what is set has another form.
+    fileprivate var gatewayRateLimits: RateLimits {
+        get throws(OperatorError) {
+            guard let rateLimits else { return .standard }
+            if let limits = RateLimits(rateLimits) { return limits }
+            throw OperatorError(
+                .invalidSetting, "'\(rateLimits)' are no rate limits.",
+                hint: "MARTLET_RATE_LIMITS is 'off', or requests a minute: 'free=300,pro=3000,unlimited=off'.")
+        }
+    }
+
+    fileprivate var gatewayMetrics: MetricsAccess {
+        get throws(OperatorError) {
+            guard let metrics else { return .loopback }
+            if let access = MetricsAccess(rawValue: metrics) { return access }
+            throw OperatorError(
+                .invalidSetting, "'\(metrics)' says nothing of who may read the metrics.",
+                hint: "MARTLET_METRICS is one of: \(MetricsAccess.allCases.map(\.rawValue).joined(separator: ", ")).")
+        }
     }
 }

@@ -39,7 +39,6 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
                 let first = try await martlet.execute(try body("python", inHome))
                 #expect(first.exit?.exitCode == 0, "\(first.last as Any)")
                 #expect(first.stdout.hasPrefix("mlt-") && first.stdout.hasSuffix(" /home/martlet\n"))
-                #expect(first.contains { $0.event == "status" && $0.message?.contains("Ordering a ") == true })
                 #expect(first.contains { $0.event == "status" && $0.message?.contains("Installing") == true })
                 let name = try #require(await simulator.instances().keys.first)
                 #expect(first.stdout.hasPrefix(name + " "))
@@ -57,8 +56,8 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
                 #expect(await simulator.calls("POST /cloud/project/*/instance") == 1)
 
                 // Nobody comes in as root but to install.
-                let refused = try await martlet.execute(
-                    try body("bash", "sudo -n true || cat /etc/martlet/runner.json"))
+                let attempt = "sudo -n true || cat /etc/martlet/runner.json"
+                let refused = try await martlet.execute(try body("bash", attempt))
                 #expect(refused.exit?.exitCode != 0 && refused.stdout.isEmpty)
 
                 _ = try await martlet.send("DELETE", "/v1/vm")

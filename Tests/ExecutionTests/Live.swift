@@ -27,8 +27,8 @@ func withRedis(_ body: (RedisClient) async throws -> Void) async throws {
     }
 }
 
-/// Lends the domain and a VM that is recorded as running.
-func withRunningVM(_ body: (Fleet, Environment) async throws -> Void) async throws {
+/// Lends the domain and a user of it.
+func withFleet(_ body: (Fleet, Caller) async throws -> Void) async throws {
     try await LivePostgres.withDatabase { pool in
         _ = try await Migrator(pool: pool, migrations: Fleet.migrations).run()
         try await withRedis { redis in
@@ -36,14 +36,20 @@ func withRunningVM(_ body: (Fleet, Environment) async throws -> Void) async thro
                 database: pool, redis: redis, secrets: try SecretBox(key: [UInt8](repeating: 7, count: 32)),
                 configuration: FleetConfiguration(queuePrefix: "test-\(UUID())"), logger: quiet)
             let user = try await fleet.users.create(name: "user", role: .user, tier: .free, by: .system("test"))
-            let caller = Caller(
-                userID: user.id, tokenID: TokenID(), role: .user, scopes: [.user], tier: .free)
-            let made = try await fleet.environments.createUserVM(
-                for: caller, requestID: "r", provider: "local")
-            let running = try await fleet.environments.move(
-                made.id, from: made.state, generation: made.generation, to: .running, actor: .worker("w"),
-                action: "test")
-            try await body(fleet, try #require(running))
+            try await body(
+                fleet,
+                Caller(userID: user.id, tokenID: TokenID(), role: .user, scopes: [.user], tier: .free))
         }
+    }
+}
+
+/// Lends the domain and a VM that is recorded as running.
+func withRunningVM(_ body: (Fleet, Environment) async throws -> Void) async throws {
+    try await withFleet { fleet, caller in
+        let made = try await fleet.environments.createUserVM(for: caller, requestID: "r", provider: "local")
+        let running = try await fleet.environments.move(
+            made.id, from: made.state, generation: made.generation, to: .running, actor: .worker("w"),
+            action: "test")
+        try await body(fleet, try #require(running))
     }
 }

@@ -41,6 +41,40 @@ struct Bench {
         return Caller(userID: user.id, tokenID: TokenID(), role: role, scopes: scopes, tier: tier)
     }
 
+    /// A new environment of the caller's, in `provisioning`.
+    @discardableResult
+    func create(
+        _ name: String = "box", for caller: Caller, provider: String = "local",
+        _ change: (inout EnvironmentRequest) -> Void = { _ in }
+    ) async throws -> Environment {
+        var request = EnvironmentRequest(name: name, provider: provider)
+        change(&request)
+        return try await fleet.environments.create(request, for: caller, requestID: "r")
+    }
+
+    /// Moves an environment as a worker does.
+    @discardableResult
+    func move(_ environment: Environment, _ states: EnvironmentState...) async throws -> Environment {
+        var environment = try #require(try await fleet.environments.find(environment.id))
+        for next in states {
+            environment = try #require(
+                try await fleet.environments.move(
+                    environment.id, from: environment.state, generation: environment.generation, to: next,
+                    actor: .worker("w"), action: "test"))
+        }
+        return environment
+    }
+
+    /// Has the run that is under way begun so much earlier.
+    func backdateRun(of environment: Environment, minutes: Double) async throws {
+        for statement: SQL in [
+            "UPDATE dev_environments SET running_since = running_since - make_interval(secs => \(minutes * 60)) WHERE id = \(environment.id)",
+            "UPDATE environment_runs SET started_at = started_at - make_interval(secs => \(minutes * 60)) WHERE environment_id = \(environment.id) AND stopped_at IS NULL",
+        ] {
+            #expect(try await pool.execute(statement) == 1)
+        }
+    }
+
     /// A user's VM that was moved, with all that belongs to it, to `running` or `stopped`.
     func vm(_ state: EnvironmentState, of caller: Caller) async throws -> Environment {
         let created = try await fleet.environments.createUserVM(for: caller, requestID: "r", provider: "local")
@@ -82,6 +116,13 @@ func withFleet(_ body: (Bench) async throws -> Void) async throws {
             throw error
         }
     }
+}
+
+/// The code that `body` is refused with; `nil`, and an issue, if it is not.
+func refusal(
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> some Any
+) async -> ServiceError? {
+    await #expect(throws: ServiceError.self, sourceLocation: sourceLocation) { _ = try await body() }
 }
 
 /// Runs `work` beside `body` and cancels it afterwards.

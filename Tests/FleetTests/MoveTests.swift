@@ -17,11 +17,13 @@ extension Live {
                         """
                         UPDATE dev_environments SET state = \(from), running_since = NULL WHERE id = \(vm.id)
                         """)
+                    try await bench.pool.execute("DELETE FROM environment_runs")
                     try await bench.pool.execute("DELETE FROM environment_audit_log")
                     let move = {
                         try await bench.fleet.environments.commitMove(
                             vm.id, from: from, generation: generation, to: to, change: EnvironmentChange(),
-                            actor: .worker("w"), action: "test", requestID: "r1", detail: ["why": "test"])
+                            actor: .worker("w"), action: "test", requestID: "r1", detail: ["why": "test"],
+                            by: { try await bench.pool.query($0) })
                     }
                     guard from.successors.contains(to) else {
                         await #expect(throws: ServiceError.self) {

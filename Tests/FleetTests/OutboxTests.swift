@@ -1,4 +1,5 @@
 import JobQueue
+import PostgreSQL
 import TestSupport
 import Testing
 
@@ -13,7 +14,8 @@ extension Live {
                 let move = try #require(
                     try await bench.fleet.environments.commitMove(
                         vm.id, from: .stopped, generation: vm.generation, to: .starting, change: EnvironmentChange(),
-                        actor: .system("test"), action: "start", requestID: nil, detail: [:]))
+                        actor: .system("test"), action: "start", requestID: nil,
+                        by: { try await bench.pool.query($0) }))
                 let job = try #require(move.job)
                 #expect(try await bench.fleet.controlQueue.job(job.jobID) == nil)
                 #expect(try await bench.fleet.outbox.backlog().count == 1)

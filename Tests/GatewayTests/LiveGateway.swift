@@ -37,9 +37,16 @@ extension GatewayOperations {
             writeStdin: { _, _, _, _ in throw error }, cancel: { _, _ in throw error },
             executions: { _, _, _ in throw error }, execution: { _, _ in nil }, runtimes: { _ in [] },
             vm: { _ in nil }, createVM: { _, _ in throw error }, startVM: { _, _ in throw error },
-            stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error }, provisionLog: { _ in [] },
+            stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error },
+            flavors: { [] }, regions: { [] }, trpc: .empty, provisionLog: { _ in [] },
             followProvisionLog: { _, _ in throw error }, tokens: { _ in [] }, createToken: { _, _, _ in throw error },
-            revokeToken: { _, _, _ in throw error }, unreachable: { [:] })
+            revokeToken: { _, _, _ in throw error },
+            environments: EnvironmentOperations(
+                list: { _, _, _ in throw error }, create: { _, _, _ in throw error }, find: { _, _ in throw error },
+                update: { _, _, _, _ in throw error }, change: { _, _, _, _ in throw error },
+                audit: { _, _, _, _ in throw error }, executions: { _, _, _, _ in throw error },
+                quota: { _ in throw error }),
+            unreachable: { [:] })
     }
 }
 

@@ -14,7 +14,7 @@ import Testing
 
 /// The API over a real Fleet and Execution; no worker, so no VM ever runs.
 @Suite(LiveRedis()) struct LiveTests {
-    private struct Bench {
+    struct Bench {
         let port: Int
         let fleet: Fleet
         let token: String
@@ -22,7 +22,8 @@ import Testing
 
         /// One request on a connection of its own.
         func call(
-            _ method: String, _ path: String, token: String? = nil, accept: String? = nil, body: String? = nil
+            _ method: String, _ path: String, token: String? = nil, accept: String? = nil, body: String? = nil,
+            headers: [String: String] = [:]
         ) async throws -> (status: Int, json: [String: Any], text: String, head: String) {
             var answer: (Int, [String: Any], String, String) = (0, [:], "", "")
             try await RawClient.connected(to: port) { client in
@@ -31,6 +32,7 @@ import Testing
                     "Content-Length: \(body?.utf8.count ?? 0)", "Connection: close",
                 ]
                 if let accept { lines.append("Accept: \(accept)") }
+                lines += headers.map { "\($0.key): \($0.value)" }
                 try await client.send(lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? ""))
                 let head = try await client.read(until: "\r\n\r\n")
                 let rest = try await client.readToEnd()
@@ -42,7 +44,7 @@ import Testing
         }
     }
 
-    private func withBench(_ body: (Bench) async throws -> Void) async throws {
+    func withBench(_ body: (Bench) async throws -> Void) async throws {
         try await LivePostgres.withDatabase { database in
             _ = try await Migrator(pool: database, migrations: Fleet.migrations).run()
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -61,7 +63,11 @@ import Testing
             let execution = ExecutionService(
                 fleet: fleet, runtimes: try RuntimeCatalog(directory: Self.runtimes), configuration: configuration,
                 logger: logger)
-            try await withGateway(.live(execution: execution, fleet: fleet, provider: "local")) { port, _ in
+            let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+            try await withGateway(
+                .live(execution: execution, fleet: fleet, provider: "local", providers: ["local"], catalog: catalog)
+            ) {
+                port, _ in
                 try await body(Bench(port: port, fleet: fleet, token: tokens[0], strangersToken: tokens[1]))
             }
             await redis.close()

@@ -94,6 +94,17 @@ struct Harness {
         if case .job(let job) = try await worker.fetch(token: token) { job } else { nil }
     }
 
+    /// Waits until so many connections of a queue's workers (`bzpopmin`) or listeners (`xread`) block.
+    func blocked(_ count: Int = 1, in command: String = "bzpopmin") async throws {
+        try await eventually(describing: "\(count) connections in \(command)") {
+            let clients = try await redis.command("CLIENT", "LIST").text ?? ""
+            let owners = ["name=\(queue.connectionName(suffix: ""))", "name=\(queue.prefix):\(queue.name)"]
+            return clients.split(separator: "\n").count { line in
+                line.contains(" cmd=\(command) ") && (command == "xread" || owners.contains { line.contains($0) })
+            } >= count
+        }
+    }
+
     /// Waits for a state of a job, and returns the job.
     @discardableResult
     func job(_ id: String, in state: JobState, within limit: Duration = .seconds(20)) async throws -> Job? {

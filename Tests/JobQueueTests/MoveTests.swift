@@ -100,7 +100,7 @@ extension Live {
                 for (attempt, delay) in [(1, "1000"), (2, "2000"), (3, "0")] {
                     let job = try #require(try await bull.take(worker, token: "t"))
                     #expect(job.attemptsStarted == attempt)
-                    let outcome = AttemptOutcome(of: job, failingWith: Refused(), chance: 0)
+                    let outcome = AttemptOutcome(of: job, failingWith: Refused(), chance: 0, now: bull.clock.now)
                     _ = try await worker.send(outcome, of: job, token: "t")
                     let hash = try await bull.hash(id)
                     #expect(hash["atm"] == "\(attempt)" && hash["ats"] == "\(attempt)" && hash["delay"] == delay)
@@ -146,6 +146,10 @@ extension Live {
                 bull.clock.now += 1_200
                 try await complete(.keep(count: nil, age: .seconds(1)))
                 #expect(try await kept() == ["6"])
+                for _ in 0..<3 { try await complete(.keepAll) }
+                bull.clock.now += 1_200
+                try await complete(.keep(count: nil, age: .seconds(1), limit: 2))  // two of the four old ones go
+                #expect(try await kept() == ["10", "8", "9"])
             }
         }
 
@@ -166,7 +170,7 @@ extension Live {
                         (1...5_000).contains(
                             try await bull.redis.command("PTTL", bull.key("stalled-check")).number ?? 0))
                     #expect(try await pass() == [])  // the lock still stands
-                    let lease = Lease(job: id, token: "dead")
+                    let lease = Lease(job: id, token: "dead", lane: Lane())
                     #expect(try await worker.extendLocks(of: [lease]).isEmpty)
                     #expect(try await bull.redis.command("EXISTS", bull.key("stalled")) == 0)  // renewed: unmarked
                     try await bull.redis.command("DEL", bull.key("\(id):lock"))

@@ -106,10 +106,43 @@ extension Live {
                     == #"{"attempts":3,"backoff":{"delay":5000,"type":"exponential"},"jobId":"a:b:c","kl":2,"removeOnComplete":true,"removeOnFail":{"age":60,"count":5}}"#
             )
             #expect(JobOptions(stored: options.stored()) == options)
+            let once = JobOptions(
+                removeOnComplete: .keep(count: nil, age: .seconds(9), limit: 7), removeOnFail: .keepAll,
+                deduplication: Deduplication(id: "é", expiry: .seconds(1), extends: true, replaces: true))
+            #expect(
+                once.stored()
+                    == #"{"attempts":1,"de":{"extend":true,"id":"é","replace":true,"ttl":1000},"removeOnComplete":{"age":9,"limit":7},"removeOnFail":false}"#
+            )
+            #expect(JobOptions(stored: once.stored()) == once)
             #expect(JobOptions(stored: #"{"attempts":0,"backoff":700,"removeOnFail":false}"#).backoff == .fixed(700))
             let odd = JobOptions(stored: #"{"attempts":null,"delay":1e+15,"removeOnComplete":1,"kl":"x","new":{}}"#)
             #expect(odd.attempts == 1 && odd.removeOnComplete == .keepLast(1) && odd.keepLogs == nil)
             #expect(JobOptions(stored: "not JSON") == JobOptions())
+        }
+
+        @Test func manyJobsAreAddedInOrderOrNone() async throws {
+            try await Harness.with { bull in
+                let ids = try await bull.queue.add((0..<450).map { NewJob("\($0)", data: "\($0)") })
+                #expect(ids == (1...450).map(String.init))
+                #expect(try await bull.list("wait") == ids.reversed())
+                #expect(try await bull.queue.job("450")?.data == "449")
+                let error = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.add([NewJob("good", data: "{}"), NewJob("bad", data: "{")])
+                }
+                #expect(error?.code == .invalidJob)
+                #expect(try await bull.queue.counts()[.waiting] == 450)
+                #expect(try await bull.queue.add([]) == [])
+            }
+        }
+
+        @Test(arguments: [Deduplication(id: ""), Deduplication(id: "d", expiry: .zero)])
+        func aDeduplicationThatHoldsNothingIsRefused(rule: Deduplication) async throws {
+            try await Harness.with { bull in
+                let error = await #expect(throws: JobQueueError.self) {
+                    try await bull.queue.add("x", data: "{}", options: JobOptions(deduplication: rule))
+                }
+                #expect(error?.code == .invalidJob)
+            }
         }
 
         @Test func whatIsNotJSONAndQueuesWithSchedulersAreRefused() async throws {
@@ -140,17 +173,17 @@ extension Live {
         (900_000, #"{"attempts":1000000,"backoff":{"type":"exponential","delay":1000}}"#, 1_000_000_000_000),
     ])
     func theNextAttemptWaits(made: Int, opts: String, milliseconds: Int) {
-        let outcome = AttemptOutcome(of: Self.job(made: made, opts), failingWith: Refused(), chance: 0.5)
+        let outcome = AttemptOutcome(of: Self.job(made: made, opts), failingWith: Refused(), chance: 0.5, now: 0)
         #expect(outcome == .retryLater(reason: "refused by the handler", milliseconds: milliseconds))
     }
 
     @Test func theLastAttemptAndAnUnrecoverableErrorAreFinal() {
-        let last = AttemptOutcome(of: Self.job(made: 1, #"{"attempts":2}"#), failingWith: Refused(), chance: 0)
+        let last = AttemptOutcome(of: Self.job(made: 1, #"{"attempts":2}"#), failingWith: Refused(), chance: 0, now: 0)
         #expect(last == .failed(reason: "refused by the handler"))
         let vain = UnrecoverableJobError(reason: "no such user")
-        let final = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":9}"#), failingWith: vain, chance: 0)
+        let final = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":9}"#), failingWith: vain, chance: 0, now: 0)
         #expect(final == .failed(reason: "no such user"))
-        let again = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":2}"#), failingWith: Refused(), chance: 0)
+        let again = AttemptOutcome(of: Self.job(made: 0, #"{"attempts":2}"#), failingWith: Refused(), chance: 0, now: 0)
         #expect(again == .retryNow(reason: "refused by the handler"))
     }
 }

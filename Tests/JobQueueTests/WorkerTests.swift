@@ -238,16 +238,5 @@ extension Live {
                 }
             }
         }
-
-        @Test func aJobOfAFlowIsLeftToWorkersThatKnowFlows() async throws {
-            try await Harness.with { bull in
-                let id = try await bull.queue.add("child", data: "{}")
-                try await bull.redis.command("HSET", bull.key(id), "parentKey", "bull:other:1")
-                try await bull.working(bull.worker { _, _ in "\"ran\"" }) {
-                    let job = try await bull.job(id, in: .delayed)
-                    #expect(job?.attemptsMade == 0 && job?.returnValue == nil)
-                }
-            }
-        }
     }
 }

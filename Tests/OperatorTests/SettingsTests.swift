@@ -20,6 +20,33 @@ import Testing
         }
     }
 
+    @Test func theFirstOfSeveralProvidersMakesNewVMs() throws {
+        func settings(_ list: String) throws -> Settings {
+            try Settings(flags: SettingsLayer(), configurationFile: nil, environment: ["VM_PROVIDER": list])
+        }
+        #expect(try settings("docker, local").providers == ["docker", "local"])
+        #expect(try settings("docker, local").provider == "docker")
+        for list in ["local,", ",", "local,local"] {
+            let error = #expect(throws: OperatorError.self) { try settings(list) }
+            #expect(error?.code == .invalidSetting)
+        }
+    }
+
+    @Test func whatBrowsersMayDoIsListed() throws {
+        func settings(_ environment: [String: String]) throws -> Settings {
+            try Settings(flags: SettingsLayer(), configurationFile: nil, environment: environment)
+        }
+        #expect(try settings([:]).allowedOrigins.isEmpty && settings([:]).methodOverride == false)
+        let listed = try settings([
+            "MARTLET_ALLOWED_ORIGINS": "https://a.example, http://localhost:3000", "MARTLET_METHOD_OVERRIDE": "true",
+        ])
+        #expect(listed.allowedOrigins == ["https://a.example", "http://localhost:3000"] && listed.methodOverride)
+        for text in ["*", "a.example", "https://a.example/", "https://a.example/path"] {
+            #expect(throws: OperatorError.self) { try settings(["MARTLET_ALLOWED_ORIGINS": text]) }
+        }
+        #expect(throws: OperatorError.self) { try settings(["MARTLET_METHOD_OVERRIDE": "perhaps"]) }
+    }
+
     @Test(arguments: [
         (#"{"prot": 1}"#, "prot"), (#"{"port": "high"}"#, "port"), (#"{"port": 70000}"#, "70000"),
         (#"{"logLevel": "loud"}"#, "logLevel"), (#"[1]"#, "config.json"), (#"{"#, "config.json"),

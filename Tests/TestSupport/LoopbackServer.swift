@@ -59,6 +59,7 @@ package actor LoopbackServer {
         case pattern(count: Int)  // sends that much of ``Pattern`` and hangs up
         case sink  // reads and counts
         case ticks(every: Duration)  // sends a line again and again
+        case answer(@Sendable (_ request: String) -> String)  // to the head of one HTTP request, and hangs up
     }
 
     package nonisolated let port: Int
@@ -121,6 +122,12 @@ package actor LoopbackServer {
                 try await write(bytes, to: connection)
                 offset += bytes.count
             }
+        case .answer(let respond):
+            var request: [UInt8] = []
+            while !request.suffix(4).elementsEqual("\r\n\r\n".utf8), let bytes = try await read(connection) {
+                request += bytes
+            }
+            try await write(Array(respond(String(decoding: request, as: UTF8.self)).utf8)[...], to: connection)
         case .ticks(let interval):
             while true {
                 try await write(Array("a line of output\n".utf8)[...], to: connection)

@@ -28,10 +28,12 @@ struct Bench {
     let provider = ScriptedProvider()
 
     var handler: EnvironmentHandler {
-        EnvironmentHandler(fleet: fleet, provider: provider, name: "w", logger: quiet)
+        EnvironmentHandler(fleet: fleet, providers: ProviderSet(only: provider), name: "w", logger: quiet)
     }
 
-    var reconciler: Reconciler { Reconciler(fleet: fleet, provider: provider, worker: "w", logger: quiet) }
+    var reconciler: Reconciler {
+        Reconciler(fleet: fleet, providers: ProviderSet(only: provider), worker: "w", logger: quiet)
+    }
 
     func caller() async throws -> Caller {
         let user = try await fleet.users.create(

@@ -48,7 +48,7 @@ extension Live {
                 await bench.provider.next(.status) {
                     try await bench.fleet.environments.requestDestroy(vm.id, actor: .system("test"))
                 }
-                #expect(try await bench.reconciler.compare(vm) == .asRecorded)
+                #expect(try await bench.reconciler.compare(vm, bench.provider) == .asRecorded)
                 let now = try await bench.now(vm)
                 #expect(now.state == .destroying && now.generation == vm.generation + 1)
                 #expect(now.endpoint == vm.endpoint)

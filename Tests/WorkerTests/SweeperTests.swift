@@ -2,6 +2,7 @@ import Fleet
 import Foundation
 import JobQueue
 import PostgreSQL
+import Providers
 import Redis
 import TestSupport
 import Testing
@@ -26,7 +27,8 @@ extension Live {
                 let requested = try await bench.requested()
                 try await bench.fleet.provisionQueue.remove(try #require(requested.pendingJob).id)
                 let worker = WorkerService(
-                    fleet: bench.fleet, provider: bench.provider, configuration: configuration("w"), logger: quiet)
+                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration("w"),
+                    logger: quiet)
                 try await beside({ try await worker.run() }) {
                     try await eventually(describing: "VM running") { try await bench.now(requested).state == .running }
                 }
@@ -47,7 +49,8 @@ extension Live {
                     try await eventually(describing: "job failed") { try await queue.state(of: job) == .failed }
                 }
                 let sweeper = Sweeper(
-                    fleet: bench.fleet, provider: bench.provider, configuration: configuration("w"), logger: quiet)
+                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration("w"),
+                    logger: quiet)
                 try await beside({ await sweeper.run() }) {
                     try await eventually(describing: "VM in error") { try await bench.now(requested).state == .error }
                 }
@@ -76,7 +79,8 @@ extension Live {
                 try await bench.fleet.redis.command("SET", "martlet:gateways:since", "1")
 
                 let sweeper = Sweeper(
-                    fleet: bench.fleet, provider: bench.provider, configuration: configuration("w"), logger: quiet)
+                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration("w"),
+                    logger: quiet)
                 try await beside({ await sweeper.run() }) {
                     try await eventually(describing: "execution lost") {
                         try await bench.fleet.executions.find(dead, owner: vm.userID)?.summary.state == .lost
@@ -92,7 +96,8 @@ extension Live {
                 let providers = [ScriptedProvider(), ScriptedProvider()]
                 let sweepers = providers.enumerated().map { number, provider in
                     Sweeper(
-                        fleet: bench.fleet, provider: provider, configuration: configuration("w\(number)"),
+                        fleet: bench.fleet, providers: ProviderSet(only: provider),
+                        configuration: configuration("w\(number)"),
                         logger: quiet)
                 }
                 func sweeps() async -> [Int] {

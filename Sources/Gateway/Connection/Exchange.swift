@@ -22,6 +22,7 @@ final class Exchange: Sendable {
     private let parts: RequestParts
     private let connection: Connection
     private let phase = Mutex(Phase.waiting)
+    private let admission = Mutex<(Admission, Tier)?>(nil)
 
     /// Bytes of an unread body that are read and dropped to keep the connection.
     static let skippableBody = 65_536
@@ -69,7 +70,43 @@ final class Exchange: Sendable {
         try await inTime(timeout, "more of the request's body") { [self] in try await bodyBytes() }
     }
 
-    /// The whole body. Throws `body_too_large` or `request_timeout`.
+    /// Where the client is, as its connection says.
+    var remoteAddress: SocketAddress? { connection.channel.remoteAddress }
+
+    /// The whole body, which is JSON or is not called anything else. Throws `unsupported_media_type`, and what
+    /// ``wholeBody(upTo:within:)`` throws.
+    func jsonBody(upTo limit: Int, within timeout: Duration) async throws -> [UInt8] {
+        if let type = head.headerFields[.contentType]?.split(separator: ";").first.map({
+            $0.filter { $0 != " " }.lowercased()
+        }) {
+            // And what `curl -d` says of everything it sends.
+            let isJSON = type == "application/json" || (type.hasPrefix("application/") && type.hasSuffix("+json"))
+            guard isJSON || type == "application/x-www-form-urlencoded" else {
+                throw ServiceError(
+                    .unsupportedMediaType, "The body is called '\(type.prefix(64))'; JSON is taken.",
+                    hint: "Send 'Content-Type: application/json'.")
+            }
+        }
+        return try await wholeBody(upTo: limit, within: timeout)
+    }
+
+    // MARK: Its rate
+
+    /// Whoever handles the exchange from now on has to call ``admitted()`` before it does anything.
+    func expectAdmission(for tier: Tier) -> Admission {
+        let admission = Admission()
+        self.admission.withLock { $0 = (admission, tier) }
+        return admission
+    }
+
+    /// Returns when the request is known to be within its token's rate; at once if there is none. Reading the body
+    /// whole includes it. Throws ``RateExceeded``.
+    func admitted() async throws {
+        guard let (admission, tier) = admission.withLock({ $0 }) else { return }
+        try await admission.wait(tier: tier)
+    }
+
+    /// The whole body. Throws `body_too_large` or `request_timeout`, and ``RateExceeded``.
     func wholeBody(upTo limit: Int, within timeout: Duration) async throws -> [UInt8] {
         @Sendable func tooLarge(_ size: String) -> ServiceError {
             ServiceError(
@@ -78,8 +115,11 @@ final class Exchange: Sendable {
         }
         // Refused before a byte of it is asked for; NIO hands on no more bytes than were declared.
         if let length = declaredLength, length > limit { throw tooLarge("\(length)") }
-        guard hasBody else { return [] }
-        return try await inTime(timeout, "the end of the request's body") { [self] in
+        guard hasBody else {
+            try await admitted()
+            return []
+        }
+        let bytes = try await inTime(timeout, "the end of the request's body") { [self] in
             var bytes: [UInt8] = []
             bytes.reserveCapacity(declaredLength ?? 0)
             while let buffer = try await bodyBytes() {
@@ -88,6 +128,8 @@ final class Exchange: Sendable {
             }
             return bytes
         }
+        try await admitted()
+        return bytes
     }
 
     private func inTime<Value: Sendable>(
@@ -109,11 +151,20 @@ final class Exchange: Sendable {
     func respond(
         _ status: HTTPResponse.Status, headers: HTTPFields = [:], body: ByteBuffer = ByteBuffer()
     ) async throws {
+        try await respond(status, headers: headers, pieces: [body])
+    }
+
+    /// Answers with all there is to say, which lies in several buffers.
+    func respond(_ status: HTTPResponse.Status, headers: HTTPFields = [:], pieces: [ByteBuffer]) async throws {
         var headers = headers
-        if status != .noContent { headers[.contentLength] = String(body.readableBytes) }
+        if status != .noContent {
+            headers[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
+        }
         begin(status, headers)
-        if head.method != .head, body.readableBytes > 0 {
-            connection.channel.write(HTTPResponsePart.body(body), promise: nil)
+        if head.method != .head {
+            for piece in pieces where piece.readableBytes > 0 {
+                connection.channel.write(HTTPResponsePart.body(piece), promise: nil)
+            }
         }
         try await end(nil)
     }
@@ -136,6 +187,11 @@ final class Exchange: Sendable {
         headers[.requestID] = id
         headers[.date] = DateHeader.now()
         headers[.server] = "martlet"
+        if let rate = admission.withLock({ $0?.0.seen }) {
+            headers[.rateLimit] = String(rate.limit)
+            headers[.rateLimitRemaining] = String(rate.remaining)
+            headers[.rateLimitReset] = String(rate.resetSeconds)
+        }
         // A body that is still coming would have to be read to find the next request; a large one is not worth it.
         if !parts.isAtEnd, hasBody, parts.isBodyInDoubt || declaredLength ?? .max > Self.skippableBody {
             headers[.connection] = "close"
@@ -198,6 +254,13 @@ struct ResponseStream {
         if bytes.readableBytes > 0 { try await exchange.write(bytes) }
     }
 
+    /// What shows life while there is nothing to say. To cancel a write is to close the connection; whoever shows life is
+    /// cancelled when there is something to say again, and this one is then written all the same.
+    func writeSignOfLife(_ bytes: ByteBuffer) async throws {
+        try Task.checkCancellation()
+        try await Task { try await write(bytes) }.value
+    }
+
     /// The last bytes and the end of the body. `trailers` do not reach a client that speaks HTTP/1.0.
     func finish(_ bytes: ByteBuffer = ByteBuffer(), trailers: HTTPFields? = nil) async throws {
         try await write(bytes)
@@ -220,4 +283,7 @@ extension HTTPField.Name {
     static let exitCode = HTTPField.Name("Martlet-Exit-Code")!
     static let exitReason = HTTPField.Name("Martlet-Exit-Reason")!
     static let errorCode = HTTPField.Name("Martlet-Error-Code")!
+    static let rateLimit = HTTPField.Name("RateLimit-Limit")!
+    static let rateLimitRemaining = HTTPField.Name("RateLimit-Remaining")!
+    static let rateLimitReset = HTTPField.Name("RateLimit-Reset")!
 }

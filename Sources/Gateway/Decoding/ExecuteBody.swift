@@ -11,45 +11,77 @@ enum ExecuteBody {
     /// knows is refused, since it is a misspelt one whose default would surprise.
     static func decode(_ bytes: [UInt8]) throws(ServiceError) -> ExecutionRequest {
         var reader = try JSONReader(bytes)
-        var code: [UInt8]?
-        var isBase64 = false
-        var language: String?
-        var request = ExecutionRequest(code: [], language: "")
+        var draft = Draft()
         try reader.document { (reader: inout JSONReader) throws(ServiceError) in
             try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
-                if try reader.null() { return try known(name, reader) }
-                switch name {
-                case "code": code = try reader.stringBytes()
-                case "codeEncoding": isBase64 = try encoding(&reader)
-                case "language": language = try reader.string()
-                case "stdin": request.stdin = try reader.stringBytes()
-                case "environment": request.environment = try reader.string()
-                case "timeoutMs": request.limits.timeoutMs = try reader.integer()
-                case "limits": try limits(&reader, into: &request.limits)
-                case "args":
-                    try reader.array { (reader: inout JSONReader) throws(ServiceError) in
-                        request.arguments.append(try reader.string())
-                    }
-                case "env":
-                    try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
-                        request.environmentVariables[name] = try reader.string()
-                    }
-                case "files":
-                    try reader.array { (reader: inout JSONReader) throws(ServiceError) in
-                        request.files.append(try file(&reader))
-                    }
-                default: try known(name, reader)
+                guard try draft.read(name, &reader) else {
+                    throw reader.invalid("is not a known field", hint: "The body has \(fields).")
                 }
             }
         }
-        guard let code else { throw missing("code", "the text of the program") }
-        guard let language else { throw missing("language", "the language of 'code', such as 'python'") }
-        guard let bytes = isBase64 ? decoded(code) : code else {
-            throw reader.invalid("has a 'code' that is not base64", hint: base64Hint)
+        return try draft.request(reader)
+    }
+
+    /// The fields as they are read, in whatever order they come.
+    struct Draft {
+        var code: [UInt8]?
+        var language: String?
+        private var isBase64 = false
+        private var request = ExecutionRequest(code: [], language: "")
+
+        /// Reads the value of a field; `false`, and nothing read, if it is not one of ours.
+        mutating func read(_ name: String, _ reader: inout JSONReader) throws(ServiceError) -> Bool {
+            guard Self.names.contains(name) else { return false }
+            if try reader.null() { return true }
+            switch name {
+            case "code": code = try reader.stringBytes()
+            case "codeEncoding": isBase64 = try ExecuteBody.encoding(&reader)
+            case "language": language = try reader.string()
+            case "stdin": request.stdin = try reader.stringBytes()
+            case "environment": request.environment = try reader.string()
+            case "timeoutMs": request.limits.timeoutMs = try reader.integer()
+            case "limits": try ExecuteBody.limits(&reader, into: &request.limits)
+            case "args":
+                var arguments: [String] = []
+                try reader.array { (reader: inout JSONReader) throws(ServiceError) in
+                    arguments.append(try reader.string())
+                }
+                request.arguments = arguments
+            case "env":
+                var variables: [String: String] = [:]
+                try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
+                    variables[name] = try reader.string()
+                }
+                request.environmentVariables = variables
+            case "files":
+                var files: [ExecutionRequest.File] = []
+                try reader.array { (reader: inout JSONReader) throws(ServiceError) in
+                    files.append(try ExecuteBody.file(&reader))
+                }
+                request.files = files
+            default: return false
+            }
+            return true
         }
-        request.code = bytes
-        request.language = language
-        return request
+
+        private static let names: Set = [
+            "code", "codeEncoding", "language", "stdin", "args", "env", "files", "timeoutMs", "limits", "environment",
+        ]
+
+        /// What was asked for; throws `invalid_request` if something is missing. `reader` is the one that read it.
+        func request(_ reader: JSONReader) throws(ServiceError) -> ExecutionRequest {
+            guard let code else { throw ExecuteBody.missing("code", "the text of the program") }
+            guard let language else {
+                throw ExecuteBody.missing("language", "the language of 'code', such as 'python'")
+            }
+            guard let bytes = isBase64 ? ExecuteBody.decoded(code) : code else {
+                throw reader.invalid("has a 'code' that is not base64", hint: ExecuteBody.base64Hint)
+            }
+            var request = request
+            request.code = bytes
+            request.language = language
+            return request
+        }
     }
 
     private static func limits(
@@ -58,15 +90,16 @@ enum ExecuteBody {
         // Collected apart: `reader` reads into it while the caller holds the request.
         var result = limits
         try reader.object { (reader: inout JSONReader, name: String) throws(ServiceError) in
+            guard ["memoryMb", "cpuMs", "outputBytes", "processes"].contains(name) else {
+                throw reader.invalid(
+                    "is not a known field", hint: "'limits' has memoryMb, cpuMs, outputBytes and processes.")
+            }
             if try reader.null() { return }
             switch name {
             case "memoryMb": result.memoryMb = try reader.integer()
             case "cpuMs": result.cpuMs = try reader.integer()
             case "outputBytes": result.outputBytes = try reader.integer()
-            case "processes": result.processes = try reader.integer()
-            default:
-                throw reader.invalid(
-                    "is not a known field", hint: "'limits' has memoryMb, cpuMs, outputBytes and processes.")
+            default: result.processes = try reader.integer()
             }
         }
         limits = result
@@ -108,13 +141,6 @@ enum ExecuteBody {
         case "base64": return true
         default: throw reader.invalid("is not an encoding", hint: "Use 'utf8' (the default) or 'base64'.")
         }
-    }
-
-    private static func known(_ name: String, _ reader: JSONReader) throws(ServiceError) {
-        guard
-            ["code", "codeEncoding", "language", "stdin", "args", "env", "files", "timeoutMs", "limits", "environment"]
-                .contains(name)
-        else { throw reader.invalid("is not a known field", hint: "The body has \(fields).") }
     }
 
     private static func missing(_ field: String, _ what: String) -> ServiceError {

@@ -7,6 +7,7 @@ import Fleet
 /// Strings are handed out as bytes: they may hold NUL and may be large.
 struct JSONReader {
     private let bytes: [UInt8]
+    private let subject: String  // what the text is, for messages
     private var index = 0
     private var path: [Step] = []
 
@@ -16,8 +17,9 @@ struct JSONReader {
     }
 
     /// Throws `malformed_json` unless all of the text is UTF-8.
-    init(_ bytes: [UInt8]) throws(ServiceError) {
+    init(_ bytes: [UInt8], of subject: String = "body") throws(ServiceError) {
         self.bytes = bytes
+        self.subject = subject
         do {
             _ = try UTF8Span(validating: bytes.span)
         } catch {
@@ -99,6 +101,43 @@ struct JSONReader {
         return whole
     }
 
+    mutating func boolean() throws(ServiceError) -> Bool {
+        skipSpace()
+        switch peek() {
+        case UInt8(ascii: "t"):
+            try scanWord("true")
+            return true
+        case UInt8(ascii: "f"):
+            try scanWord("false")
+            return false
+        default: throw try mismatch("true or false")
+        }
+    }
+
+    /// Reads a value of any type and returns its text. Throws `malformed_json` where it nests deeper than
+    /// ``deepest``.
+    @discardableResult
+    mutating func any(depth: Int = 0) throws(ServiceError) -> ArraySlice<UInt8> {
+        skipSpace()
+        let start = index
+        switch peek() {
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            guard depth < Self.deepest else { throw malformed("it nests deeper than \(Self.deepest) levels") }
+            if peek() == UInt8(ascii: "[") {
+                try array { (reader: inout JSONReader) throws(ServiceError) in try reader.any(depth: depth + 1) }
+            } else {
+                try object { (reader: inout JSONReader, _: String) throws(ServiceError) in
+                    try reader.any(depth: depth + 1)
+                }
+            }
+        case UInt8(ascii: "\""): _ = try scanString()
+        default: _ = try mismatch("a value")  // reads words and numbers, and refuses what is neither
+        }
+        return bytes[start..<index]
+    }
+
+    private static let deepest = 64
+
     /// Reads `null` if that is next; else reads nothing.
     mutating func null() throws(ServiceError) -> Bool {
         skipSpace()
@@ -109,7 +148,7 @@ struct JSONReader {
 
     /// A refusal of the value that was just read, or is next.
     func invalid(_ what: String, hint: String = "Send what docs/API.md lists under this field.") -> ServiceError {
-        ServiceError(.invalidRequest, "\(path.isEmpty ? "The body" : "'\(fieldName)'") \(what).", hint: hint)
+        ServiceError(.invalidRequest, "\(path.isEmpty ? "The \(subject)" : "'\(fieldName)'") \(what).", hint: hint)
     }
 
     private var fieldName: String {
@@ -272,7 +311,9 @@ struct JSONReader {
             }
         return ServiceError(
             .malformedJSON,
-            "The body is not JSON: \(what) at line \(line), column \(column) (byte \(offset)), found \(found).",
-            hint: "Correct the body at that place; every string and name is in double quotes, and no comma is last.")
+            "The \(subject) is not JSON: \(what) at line \(line), column \(column) (byte \(offset)), found \(found).",
+            hint:
+                "Correct the \(subject) at that place; every string and name is in double quotes, and no comma is last."
+        )
     }
 }

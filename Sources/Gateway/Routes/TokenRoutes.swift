@@ -16,7 +16,7 @@ struct NewToken: Sendable, Equatable {
                 switch field {
                 case "name":
                     let text = try reader.string()
-                    guard !text.isEmpty, text.count <= 100, !text.utf8.contains(0) else {
+                    guard (1...100).contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
                         throw reader.invalid("must have 1 to 100 characters")
                     }
                     name = text
@@ -59,22 +59,44 @@ struct TokenRoutes: Sendable {
 
     var routes: [Route] {
         [
-            .authenticated(.get, "/v1/tokens") { exchange, caller, _ in
+            .authenticated(
+                .get, "/v1/tokens",
+                RouteDescription(
+                    id: "listTokens", group: .tokens, summary: "Your tokens",
+                    answers: [.json("All of them, without their text.", Schemas.list("tokens", of: "Token"))])
+            ) { exchange, caller, _ in
                 struct List: Encodable { let tokens: [TokenView] }
                 try await exchange.respond(json: List(tokens: try await operations.tokens(caller)))
             },
-            .authenticated(.post, "/v1/tokens") { exchange, caller, _ in
-                let body = try await exchange.wholeBody(upTo: 65_536, within: configuration.bodyTimeout)
+            .authenticated(
+                .post, "/v1/tokens",
+                RouteDescription(
+                    id: "createToken", group: .tokens, summary: "Make a token",
+                    detail: "Its text is in this answer and never shown again.", parameters: [Idempotency.parameter],
+                    body: .json(
+                        Schema.reference("NewToken"), example: ["name": "laptop", "expiresInSeconds": 2_592_000]),
+                    answers: [.json(.created, "The token with its text.", Schema.reference("Token"))],
+                    errors: [.forbidden, .quotaExceeded] + Idempotency.errors)
+            ) { exchange, caller, _ in
+                let body = try await exchange.jsonBody(upTo: 65_536, within: configuration.bodyTimeout)
                 let token = try NewToken.decode(body)
                 guard !token.scopes.contains(.admin) || caller.isAdmin else {
                     throw ServiceError(
                         .forbidden, "Token not created: the scope 'admin' is for admins.",
                         hint: "Ask for the scope 'user', or use an admin's token.")
                 }
-                try await exchange.respond(
-                    .created, json: try await operations.createToken(caller, token, exchange.id))
+                try await Idempotency(store: operations.environments.idempotency)
+                    .answer(exchange, caller, .created, body: body) {
+                        try await operations.createToken(caller, token, exchange.id)
+                    }
             },
-            .authenticated(.delete, "/v1/tokens/{id}") { exchange, caller, parameters in
+            .authenticated(
+                .delete, "/v1/tokens/{id}",
+                RouteDescription(
+                    id: "revokeToken", group: .tokens, summary: "Revoke a token, everywhere at once",
+                    parameters: [.path("id", "The token's id.", Schema.id(""))],
+                    answers: [.empty(.noContent, "It is good for nothing any more.")], errors: [.tokenNotFound])
+            ) { exchange, caller, parameters in
                 let text = parameters["id"] ?? ""
                 guard let id = TokenID(text) else {
                     throw ServiceError(

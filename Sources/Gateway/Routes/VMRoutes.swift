@@ -11,22 +11,80 @@ struct VMRoutes: Sendable {
 
     var routes: [Route] {
         [
-            .authenticated(.get, "/v1/vm") { exchange, caller, _ in
+            .authenticated(
+                .get, "/v1/vm",
+                RouteDescription(
+                    id: "getVM", group: .vm, summary: "Your VM",
+                    answers: [
+                        .json(
+                            "It, or null where there is none.",
+                            Schemas.wrapped("vm", Schema.nullable(Schema.reference("VM"))))
+                    ])
+            ) { exchange, caller, _ in
                 try await exchange.respond(json: Answer(vm: try await operations.vm(caller)))
             },
-            .authenticated(.post, "/v1/vm") { exchange, caller, _ in
-                try await accept(exchange, try await operations.createVM(caller, exchange.id))
+            .authenticated(
+                .post, "/v1/vm",
+                RouteDescription(
+                    id: "createVM", group: .vm, summary: "Make your VM",
+                    detail: "If there is none; the first run does so too.", parameters: [Idempotency.parameter],
+                    answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
+                    errors: [.alreadyExists, .quotaExceeded] + Idempotency.errors)
+            ) { exchange, caller, _ in
+                try await Idempotency(store: operations.environments.idempotency)
+                    .answer(exchange, caller, .accepted, body: []) {
+                        Answer(vm: try await operations.createVM(caller, exchange.id))
+                    }
             },
-            .authenticated(.delete, "/v1/vm") { exchange, caller, _ in
+            .authenticated(
+                .delete, "/v1/vm",
+                RouteDescription(
+                    id: "destroyVM", group: .vm, summary: "Destroy your VM with its home",
+                    detail: "The next run makes a new one.",
+                    answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
+                    errors: [.environmentNotFound, .illegalTransition])
+            ) { exchange, caller, _ in
                 try await accept(exchange, try await operations.destroyVM(caller, exchange.id))
             },
-            .authenticated(.post, "/v1/vm/start") { exchange, caller, _ in
+            .authenticated(
+                .post, "/v1/vm/start",
+                RouteDescription(
+                    id: "startVM", group: .vm, summary: "Wake your VM",
+                    detail: "Makes one where there is none, and recovers one that failed.",
+                    answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
+                    errors: [.illegalTransition, .quotaExceeded, .vmDestroyed])
+            ) { exchange, caller, _ in
                 try await accept(exchange, try await operations.startVM(caller, exchange.id))
             },
-            .authenticated(.post, "/v1/vm/stop") { exchange, caller, _ in
+            .authenticated(
+                .post, "/v1/vm/stop",
+                RouteDescription(
+                    id: "stopVM", group: .vm, summary: "Put your VM to sleep",
+                    detail: "Its home stays.",
+                    answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
+                    errors: [.environmentNotFound, .illegalTransition, .vmDestroyed])
+            ) { exchange, caller, _ in
                 try await accept(exchange, try await operations.stopVM(caller, exchange.id))
             },
-            .authenticated(.get, "/v1/vm/logs") { exchange, caller, _ in
+            .authenticated(
+                .get, "/v1/vm/logs",
+                RouteDescription(
+                    id: "getVMLogs", group: .vm, summary: "What is done to your VM",
+                    detail: "The newest 100 lines of the last hour.",
+                    parameters: [
+                        .query(
+                            "follow", "Live, as server-sent events `log`, unless it is `0` or `false`.",
+                            Schema.string(""))
+                    ],
+                    answers: [
+                        .init(
+                            status: .ok, summary: "The lines, oldest first.",
+                            contents: [
+                                .init(type: "application/json", schema: Schemas.list("logs", of: "LogLine")),
+                                .init(type: "text/event-stream", schema: Schemas.serverSent(["log"])),
+                            ])
+                    ])
+            ) { exchange, caller, _ in
                 guard exchange.target.isSet("follow"), exchange.head.method == .get else {
                     return try await exchange.respond(json: Log(logs: try await operations.provisionLog(caller)))
                 }
@@ -57,7 +115,7 @@ struct VMRoutes: Sendable {
                 group.addTask {
                     while true {  // a comment, so that no proxy takes the silence for an end
                         try await Task.sleep(for: .seconds(15))
-                        try await stream.write(ByteBuffer(string: ":\n\n"))
+                        try await stream.writeSignOfLife(ByteBuffer(string: ":\n\n"))
                     }
                 }
                 defer { group.cancelAll() }

@@ -8,26 +8,43 @@ import NIOCore
 struct Dispatcher: Sendable {
     let table: RouteTable
     let authentication: Authentication
+    let rate: RateGate?  // nil: nobody counts
+    let metrics: GatewayMetrics
+
+    /// What is found out on the way.
+    private struct Trace {
+        var route = "none"  // the template
+        var caller: Caller?
+    }
 
     func answer(_ exchange: Exchange) async {
         let start = ContinuousClock.now
         var failure: (any Error)?
+        var trace = Trace()
         do {
-            try await route(exchange)
+            try await route(exchange, &trace)
         } catch {
             failure = error
             await refuse(exchange, error)
         }
-        log(exchange, failure, took: .now - start)
+        let duration = ContinuousClock.now - start
+        metrics.answered(exchange, route: trace.route, took: duration)
+        log(exchange, failure, trace, took: duration)
     }
 
-    private func route(_ exchange: Exchange) async throws {
+    private func route(_ exchange: Exchange, _ trace: inout Trace) async throws {
         switch table.match(exchange.head.method, exchange.target) {
+        case .subtree(let subtree):
+            trace.route = subtree.prefix + "*"
+            try await subtree.handle(exchange)
         case .route(let route, let parameters):
+            trace.route = route.path
             switch route.handler {
             case .anyone(let handle): try await handle(exchange)
             case .caller(let handle):
-                try await handle(exchange, try await authentication.caller(of: exchange.head), parameters)
+                let caller = try await authentication.caller(of: exchange.head)
+                trace.caller = caller
+                try await withinRate(caller, exchange, route) { try await handle(exchange, caller, parameters) }
             }
         case .otherMethods(let methods):
             let allowed = methods.map(\.rawValue).joined(separator: ", ")
@@ -46,12 +63,27 @@ struct Dispatcher: Sendable {
         }
     }
 
+    /// The rate is asked for while the body still comes: what reads one whole waits for both.
+    private func withinRate(
+        _ caller: Caller, _ exchange: Exchange, _ route: Route, _ handle: () async throws -> Void
+    ) async throws {
+        guard let rate else { return try await handle() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let admission = exchange.expectAdmission(for: caller.tier)
+            if let verdict = rate.estimate(caller) { admission.settle(verdict) }
+            group.addTask { admission.settle(await rate.take(caller)) }  // the first to settle it wins
+            if case .json = route.description.body {} else { try await exchange.admitted() }
+            try await handle()
+        }
+    }
+
     private func refuse(_ exchange: Exchange, _ error: any Error) async {
         // An answer that has begun is cut; one nobody waits for is not given.
         guard exchange.status == nil, !(error is ClientLeft), !(error is CancellationError) else { return }
         var headers: HTTPFields = [:]
         let refusal: ServiceError
         var status: HTTPResponse.Status?
+        var retryAfter: Int?
         switch error {
         case let error as Authentication.Refused:
             headers[.wwwAuthenticate] = error.challenge
@@ -59,6 +91,9 @@ struct Dispatcher: Sendable {
         case let error as MethodRefused:
             headers[.allow] = error.allowed
             refusal = error.error
+        case let error as RateExceeded:
+            refusal = error.error
+            retryAfter = error.verdict.retryAfterSeconds
         case let error as ProtocolRefusal:
             headers[.connection] = "close"
             status = error.status
@@ -66,20 +101,24 @@ struct Dispatcher: Sendable {
         default: refusal = ServiceError(describing: error)
         }
         for field in refusal.responseHeaders { headers.append(field) }
+        if let retryAfter { headers[.retryAfter] = String(retryAfter) }
         try? await exchange.respond(
             status ?? refusal.code.status, headers: headers, body: refusal.responseBody(requestID: exchange.id))
     }
 
-    private func log(_ exchange: Exchange, _ failure: (any Error)?, took duration: Duration) {
+    private func log(_ exchange: Exchange, _ failure: (any Error)?, _ trace: Trace, took duration: Duration) {
         var metadata: Logger.Metadata = [
             "method": "\(exchange.head.method.rawValue)", "path": "\(exchange.target.path)",
-            "ms": "\(duration.milliseconds)",
+            "route": "\(trace.route)", "ms": "\(duration.milliseconds)",
         ]
+        if let caller = trace.caller { metadata["user"] = "\(caller.userID)" }
         if let status = exchange.status { metadata["status"] = "\(status.code)" }
         let isOurFault = (exchange.status?.code ?? 0) >= 500 || (failure != nil && exchange.status == .ok)
         switch failure {
         case nil: exchange.logger.debug("request answered", metadata: metadata)
-        case is ClientLeft, is CancellationError: exchange.logger.debug("client left", metadata: metadata)
+        // What cannot be written has nobody to read it.
+        case is ClientLeft, is CancellationError, is IOError, is ChannelError:
+            exchange.logger.debug("client left", metadata: metadata)
         case let failure?:
             metadata["error"] = "\(failure)"
             exchange.logger.log(level: isOurFault ? .error : .debug, "request failed", metadata: metadata)

@@ -8,21 +8,25 @@ extension ServiceError.Code {
     var status: HTTPResponse.Status {
         switch self {
         case .malformedJSON: .badRequest
-        case .invalidRequest, .limitExceeded, .unknownLanguage, .runtimeUnavailable: .unprocessableContent
+        case .invalidRequest, .limitExceeded, .unknownLanguage, .runtimeUnavailable, .providerUnknown,
+            .idempotencyMismatch:
+            .unprocessableContent
         case .bodyTooLarge: .contentTooLarge
         case .requestTimeout: .requestTimeout
         case .unsupportedMediaType: .unsupportedMediaType
         case .notAcceptable: .notAcceptable
         case .unauthenticated: .unauthorized
         case .forbidden, .quotaExceeded: .forbidden
-        case .tooManyExecutions: .tooManyRequests
-        case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound: .notFound
+        case .tooManyExecutions, .rateLimited: .tooManyRequests
+        case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
+            .queueNotFound, .jobNotFound:
+            .notFound
         case .methodNotAllowed: .methodNotAllowed
-        case .executionNotRunning, .alreadyExists, .illegalTransition: .conflict
+        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable: .conflict
         case .vmDestroyed: .gone
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
-        case .serviceUnavailable, .shuttingDown: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
         case .internalError: .internalServerError
         }
     }

@@ -43,7 +43,8 @@ struct RequestTarget {
         }
     }
 
-    private static func decoded(_ text: Substring, isQuery: Bool = false) -> String? {
+    /// `nil` if the escapes are malformed or what they stand for is not UTF-8.
+    static func decoded(_ text: Substring, isQuery: Bool = false) -> String? {
         guard text.utf8.contains(UInt8(ascii: "%")) || (isQuery && text.utf8.contains(UInt8(ascii: "+"))) else {
             return String(text)
         }

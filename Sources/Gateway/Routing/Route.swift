@@ -12,27 +12,38 @@ struct Route: Sendable {
     }
 
     let method: HTTPRequest.Method
-    let template: [Substring]
+    let path: String  // with `{name}` where a part is given by the client
+    let description: RouteDescription
     let handler: Handler
+    private let template: [Substring]
 
-    private init(_ method: HTTPRequest.Method, _ template: String, _ handler: Handler) {
+    private init(
+        _ method: HTTPRequest.Method, _ path: String, _ description: RouteDescription, _ handler: Handler
+    ) {
         self.method = method
-        self.template = template.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        self.path = path
+        self.description = description
         self.handler = handler
+        template = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+    }
+
+    var needsToken: Bool {
+        if case .caller = handler { true } else { false }
     }
 
     /// A route that needs no token.
     static func open(
-        _ method: HTTPRequest.Method, _ template: String, _ handle: @escaping @Sendable (Exchange) async throws -> Void
+        _ method: HTTPRequest.Method, _ path: String, _ description: RouteDescription,
+        _ handle: @escaping @Sendable (Exchange) async throws -> Void
     ) -> Route {
-        Route(method, template, .anyone(handle))
+        Route(method, path, description, .anyone(handle))
     }
 
     static func authenticated(
-        _ method: HTTPRequest.Method, _ template: String,
+        _ method: HTTPRequest.Method, _ path: String, _ description: RouteDescription,
         _ handle: @escaping @Sendable (Exchange, Caller, Parameters) async throws -> Void
     ) -> Route {
-        Route(method, template, .caller(handle))
+        Route(method, path, description, .caller(handle))
     }
 
     /// The path's parameters, or `nil` if it is not of this template.
@@ -50,18 +61,27 @@ struct Route: Sendable {
     }
 }
 
+/// What answers everything under a path, by whatever method, and tells its own errors.
+struct Subtree: Sendable {
+    let prefix: String  // ends with a slash
+    let handle: @Sendable (Exchange) async throws -> Void
+}
+
 /// All routes there are.
 struct RouteTable: Sendable {
     enum Match {
+        case subtree(Subtree)
         case route(Route, Route.Parameters)
         case otherMethods([HTTPRequest.Method])
         case none
     }
 
     let routes: [Route]
+    var subtrees: [Subtree] = []
 
     /// A `HEAD` is answered by the `GET` of its path.
     func match(_ method: HTTPRequest.Method, _ target: RequestTarget) -> Match {
+        if let subtree = subtrees.first(where: { target.path.hasPrefix($0.prefix) }) { return .subtree(subtree) }
         guard let segments = target.segments else { return .none }
         var methods: [HTTPRequest.Method] = []
         for route in routes {

@@ -1,10 +1,11 @@
 import Redis
 
 extension Lua {
-    /// Takes the next job, locked with a token (section 4.2). Arguments: now, token, lock duration, worker name.
+    /// Takes the next job, locked with a token (section 4.2). Arguments: now, token, lock duration, worker name,
+    /// its rate limit's count and window or two empty words.
     static let fetchNext = script(
         "fetch", enqueue, fetch,
-        body: "return fetch(tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4])")
+        body: "return fetch(tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])")
 
     /// Renews locks (section 4.3) and returns the ids that failed. Arguments: lock duration, then id, token, ….
     static let extendLocks = script(

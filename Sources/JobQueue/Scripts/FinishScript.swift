@@ -3,37 +3,23 @@ import Redis
 extension Lua {
     /// Ends a job for good (section 4.4). Arguments: id, token, now, `completed` or `failed`, return value (JSON) or
     /// reason (text), stack trace (JSON, failed only), attempts allowed, how many finished to keep (-1 all, 0 not even
-    /// this), their greatest age in seconds (-1 any), `1` to fetch the next, lock duration, worker name. Returns
-    /// `{0}` or `{0, what fetch returned}`, or the refusal. Pruning is at most 1000 jobs of each kind a call.
+    /// this), their greatest age in seconds (-1 any), how many to remove at most for their age, how many minutes of
+    /// metrics to keep (0: none are collected), `1` to fetch the next, lock duration, worker name, its rate limit as for
+    /// ``fetchNext``. Returns `{0}` or `{0, what fetch returned}`, or the refusal.
     static let finish = script(
-        "finish", enqueue, fetch, leave, erase,
+        "finish", enqueue, fetch, leave, erase, deduplication, deduplicationEnd, metrics,
         body: """
             local id, token, now, kind, value = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
             local count, age = tonumber(ARGV[8]), tonumber(ARGV[9])
             local job, finished = base .. id, base .. kind
-            if kind == 'completed' then
-                if redis.call('SCARD', job .. ':dependencies') > 0 then return {-4} end
-                if redis.call('ZCARD', job .. ':unsuccessful') > 0 then return {-9} end
+            if kind == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+                return {redis.call('EXISTS', job .. ':dependencies') == 1 and -4 or -9}
             end
             local refusal = leaveActive(id, token)
             if refusal ~= 0 then return {refusal} end
 
             trimEvents()
-            local name = redis.call('HGET', job, 'deid')
-            if name then
-                releaseDeduplication(id, name)
-                -- An add that found this job active left what is to run next (section 4.12, keepLastIfActive).
-                local pending = base .. 'dn:' .. name
-                local kept = redis.call('HMGET', pending, 'name', 'data', 'opts', 'jid')
-                if kept[1] and kept[4] then
-                    local options = cjson.decode(kept[3] or '{}')
-                    redis.call('INCR', base .. 'id')
-                    redis.call('SET', base .. 'de:' .. name, kept[4])
-                    redis.call('DEL', pending)
-                    addJob(kept[4], kept[1], kept[2] or '{}', kept[3] or '{}', now, tonumber(options.delay) or 0,
-                        tonumber(options.priority) or 0, options.lifo == true, 'deid', name)
-                end
-            end
+            endDeduplication(id, now)
             local made = redis.call('HINCRBY', job, 'atm', 1)
 
             if count == 0 then
@@ -53,10 +39,10 @@ extension Lua {
                 redis.call('ZREM', finished, unpack(ids))
             end
             if age >= 0 then
-                prune(redis.call('ZRANGEBYSCORE', finished, '-inf', digits(now - age * 1000), 'LIMIT', 0, 1000))
+                prune(redis.call('ZRANGEBYSCORE', finished, '-inf', digits(now - age * 1000), 'LIMIT', 0, ARGV[10]))
             end
-            local excess = math.min(redis.call('ZCARD', finished) - count, 1000)
-            if count > 0 and excess > 0 then prune(redis.call('ZRANGE', finished, 0, excess - 1)) end
+            local excess = count > 0 and math.min(redis.call('ZCARD', finished) - count, 1000) or 0
+            if excess > 0 then prune(redis.call('ZRANGE', finished, 0, excess - 1)) end
 
             if kind == 'completed' then
                 emit('completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
@@ -67,8 +53,9 @@ extension Lua {
                 end
             end
 
-            if ARGV[10] == '1' then
-                local next = fetch(now, token, ARGV[11], ARGV[12])
+            if tonumber(ARGV[11]) > 0 then collectMetrics(kind, now, tonumber(ARGV[11])) end
+            if ARGV[12] == '1' then
+                local next = fetch(now, token, ARGV[13], ARGV[14], ARGV[15], ARGV[16])
                 if next[1] ~= 'none' then return {0, next} end
             end
             if redis.call('LLEN', wait) + redis.call('LLEN', active) + redis.call('ZCARD', prioritized) == 0 then
@@ -76,4 +63,23 @@ extension Lua {
             end
             return {0}
             """)
+
+    /// Section 4.13: jobs ended a minute, newest first, and their number in all.
+    private static let metrics = """
+        local function collectMetrics(kind, now, points)
+            local totals = base .. 'metrics:' .. kind
+            local before = redis.call('HINCRBY', totals, 'count', 1) - 1
+            local since = redis.call('HGET', totals, 'prevTS')
+            if not since then
+                redis.call('HSET', totals, 'prevTS', digits(now), 'prevCount', 0)
+                return
+            end
+            local minutes = math.min(math.floor(now / 60000) - math.floor(tonumber(since) / 60000), points)
+            if minutes <= 0 then return end
+            redis.call('LPUSH', totals .. ':data', before - tonumber(redis.call('HGET', totals, 'prevCount') or '0'))
+            for _ = 2, minutes do redis.call('LPUSH', totals .. ':data', 0) end
+            redis.call('LTRIM', totals .. ':data', 0, points - 1)
+            redis.call('HSET', totals, 'prevCount', before, 'prevTS', digits(now))
+        end
+        """
 }

@@ -23,26 +23,28 @@ enum Lua {
 
         local function emit(...) redis.call('XADD', events, '*', 'event', ...) end
 
-        -- The approximate cap of the stream; stored with its default where it is not set.
-        local function eventCap()
-            local cap = redis.call('HGET', meta, 'opts.maxLenEvents')
-            if not cap then
-                cap = '10000'
-                redis.call('HSET', meta, 'opts.maxLenEvents', cap)
+        -- What is set for the queue, read once: paused, concurrency, max, duration, and the approximate cap of the stream,
+        -- which is stored with its default where it is not set.
+        local known
+        local function settings()
+            if known then return known end
+            known = redis.call('HMGET', meta, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
+            if not known[5] then
+                known[5] = '10000'
+                redis.call('HSET', meta, 'opts.maxLenEvents', known[5])
             end
-            return cap
+            return known
         end
 
-        local function emitCapped(...) redis.call('XADD', events, 'MAXLEN', '~', eventCap(), '*', 'event', ...) end
+        local function emitCapped(...) redis.call('XADD', events, 'MAXLEN', '~', settings()[5], '*', 'event', ...) end
 
-        local function trimEvents() redis.call('XTRIM', events, 'MAXLEN', '~', eventCap()) end
+        local function trimEvents() redis.call('XTRIM', events, 'MAXLEN', '~', settings()[5]) end
 
         -- Where waiting jobs go, and whether none may be taken now.
         local function target()
-            local settings = redis.call('HMGET', meta, 'paused', 'concurrency')
-            if settings[1] then return paused, true end
-            local cap = settings[2] and tonumber(settings[2])
-            return wait, cap and redis.call('LLEN', active) >= cap or false
+            if settings()[1] then return paused, true end
+            local most = settings()[2] and tonumber(settings()[2])
+            return wait, most and redis.call('LLEN', active) >= most or false
         end
 
         local function markWork(blocked)
@@ -57,6 +59,13 @@ enum Lua {
         local function markDelay()
             local at = nextRunAt()
             if at then redis.call('ZADD', marker, string.format('%.17g', at), '1') end
+        end
+
+        -- Schedulers want their next run made by whoever takes the present one (section 9 #6), flows their parents told
+        -- (4.4 #9). This program does neither, so it keeps off queues that have them: -100, -101, or 0.
+        local function unsupported()
+            if redis.call('EXISTS', base .. 'repeat', base .. 'waiting-children') == 0 then return 0 end
+            return redis.call('EXISTS', base .. 'repeat') == 1 and -100 or -101
         end
         """
 
@@ -100,7 +109,7 @@ enum Lua {
 
     /// Section 4.2: promotion of due delayed jobs and the fetch. The answer is `{'job', id, fields}`,
     /// `{'limited', ms}`, `{'blocked'}`, `{'scheduled', ms}` (nothing but a delayed job), `{'none'}`, or
-    /// `{'unsupported'}` when the queue has schedulers, whose next run the worker would have to make (section 9 #6).
+    /// `{'unsupported', refusal}` for what ``base`` calls so.
     static let fetch = """
         local function promote(now, list, blocked)
             local due = redis.call('ZRANGEBYSCORE', delayed, 0, digits((now + 1) * 4096 - 1), 'LIMIT', 0, 1000)
@@ -135,21 +144,28 @@ enum Lua {
             end
         end
 
-        -- Milliseconds for which the queue's own rate limit forbids to take a job, and its window (section 6).
-        local function rateLimit()
-            local settings = redis.call('HMGET', meta, 'max', 'duration')
-            local most, window = settings[1] and tonumber(settings[1]), settings[2] and tonumber(settings[2])
+        -- Milliseconds for which a rate limit forbids to take a job, and its window: the queue's own count before the
+        -- worker's, the worker's window before the queue's (section 6).
+        local function rateLimit(most, window)
+            most = tonumber(settings()[3] or most)
+            window = tonumber(window) or tonumber(settings()[4] or '')
             if not most or not window then return 0, nil end
             local taken = tonumber(redis.call('GET', base .. 'limiter') or '0')
             if taken < most then return 0, window end
-            return math.max(0, redis.call('PTTL', base .. 'limiter')), window
+            -- In the last of its milliseconds it limits no more, and must not count into the next window either.
+            local left = redis.call('PTTL', base .. 'limiter')
+            if left == 0 then redis.call('DEL', base .. 'limiter') end
+            return math.max(0, left), window
         end
 
-        local function fetch(now, token, lockDuration, worker)
-            if redis.call('EXISTS', base .. 'repeat') == 1 then return {'unsupported'} end
+        -- `most` and `window` are the worker's rate limit, or empty.
+        local function fetch(now, token, lockDuration, worker, most, window)
+            local foreign = unsupported()
+            if foreign ~= 0 then return {'unsupported', foreign} end
             local list, blocked = target()
             promote(now, list, blocked)
-            local limited, window = rateLimit()
+            local limited
+            limited, window = rateLimit(most, window)
             if limited > 0 then return {'limited', limited} end
             if blocked then return {'blocked'} end
             local id = take()
@@ -185,7 +201,7 @@ enum Lua {
         end
         """
 
-    /// All a job has but its lock (section 1), and its deduplication key if it owns it (4.4 #7).
+    /// All a job has but its lock (section 1), and its deduplication id.
     static let erase = """
         local function erase(id)
             local job = base .. id
@@ -193,9 +209,21 @@ enum Lua {
                 job .. ':unsuccessful')
         end
 
-        local function releaseDeduplication(id, name)
-            local owner = base .. 'de:' .. name
-            if redis.call('GET', owner) == id and redis.call('PTTL', owner) == -1 then redis.call('DEL', owner) end
+        -- Removes a job before its end, and with it what it kept others from (section 4.9, "remove").
+        local function discard(id)
+            local name = redis.call('HGET', base .. id, 'deid')
+            if name and redis.call('GET', base .. 'de:' .. name) == id then
+                redis.call('DEL', base .. 'de:' .. name, base .. 'dn:' .. name)
+            end
+            erase(id)
+        end
+
+        -- Whether one of these is a child of a flow, whose parent would wait for it for ever.
+        local function anyChild(ids)
+            for _, id in ipairs(ids) do
+                if redis.call('HEXISTS', base .. id, 'parentKey') == 1 then return true end
+            end
+            return false
         end
         """
 }

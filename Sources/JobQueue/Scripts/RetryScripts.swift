@@ -3,7 +3,7 @@ import Redis
 extension Lua {
     /// Ends an attempt; the job runs again later (section 4.5, "Delayed retry"). Arguments: id, token, now, delay,
     /// `1` if the attempt counts, reason, stack trace (both only if it counts), `1` to fetch the next, lock duration,
-    /// worker name. Returns as ``finish`` does, with a fetch result only when it is a job.
+    /// worker name, its rate limit. Returns as ``finish`` does, with a fetch result only when it is a job.
     static let retryLater = script(
         "retry-later", enqueue, fetch, leave,
         body: """
@@ -18,7 +18,7 @@ extension Lua {
             addDelayed(id, now + delay)
             emitCapped('delayed', 'jobId', id, 'delay', digits(now + delay))
             if ARGV[8] == '1' then
-                local next = fetch(now, ARGV[2], ARGV[9], ARGV[10])
+                local next = fetch(now, ARGV[2], ARGV[9], ARGV[10], ARGV[11], ARGV[12])
                 if next[1] == 'job' then return {0, next} end
             end
             markDelay()
@@ -61,27 +61,5 @@ extension Lua {
             markWork(blocked)
             emitCapped('waiting', 'jobId', id, 'prev', 'active')
             return {0}
-            """)
-
-    /// Puts a finished job back into the queue (section 4.9, "retry finished"). Arguments: id, `1` to forget its
-    /// attempts. Returns 1 or a refusal. As in BullMQ 5 its priority is not regarded.
-    static let retryFinished = script(
-        "retry-finished",
-        body: """
-            local id = ARGV[1]
-            local job = base .. id
-            if redis.call('EXISTS', job) == 0 then return -1 end
-            local state, outcome = 'failed', 'failedReason'
-            if not redis.call('ZSCORE', base .. state, id) then state, outcome = 'completed', 'returnvalue' end
-            if redis.call('ZREM', base .. state, id) == 0 then return -3 end
-            redis.call('HDEL', job, 'finishedOn', 'processedOn', outcome)
-            if ARGV[2] == '1' then redis.call('HDEL', job, 'atm', 'ats') end
-            local list, blocked = target()
-            local decoded, options = pcall(cjson.decode, redis.call('HGET', job, 'opts') or '{}')
-            local lifo = decoded and type(options) == 'table' and options.lifo == true
-            redis.call(lifo and 'RPUSH' or 'LPUSH', list, id)
-            markWork(blocked)
-            emitCapped('waiting', 'jobId', id, 'prev', state)
-            return 1
             """)
 }

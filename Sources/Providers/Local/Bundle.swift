@@ -98,7 +98,7 @@ struct Bundle {
                 Files.isDirectory(path) ? .directory(place) : .file(place, text: "", mode: 0o644, owner: ids.base))
         }
         entries.append(
-            .file(directory.rootfs + LocalProvider.guestRunner, text: "", mode: 0o755, owner: ids.base))
+            .file(directory.rootfs + Guest.runner, text: "", mode: 0o755, owner: ids.base))
         entries += try configurationFiles()
         entries.append(.file(directory.mountTable, text: mountTable(), mode: 0o600, owner: 0))
         let container = try json(containerConfiguration())
@@ -119,17 +119,16 @@ struct Bundle {
     }
 
     private func configurationFiles() throws -> [Entry] {
-        let (user, id) = (LocalProvider.user.name, LocalProvider.user.id)
+        let (user, id) = (Guest.user, Guest.userID)
         let accounts = """
             root:x:0:0:root:/root:/usr/sbin/nologin
             sshd:x:103:65534::/run/sshd:/usr/sbin/nologin
-            \(user):x:\(id):\(id)::\(LocalProvider.user.home):/bin/bash
+            \(user):x:\(id):\(id)::\(Guest.home):/bin/bash
             nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 
             """
         let runner = RunnerConfiguration(
-            secret: spec.runnerSecret.lowercased(), port: LocalProvider.runnerPort,
-            runtimes: LocalProvider.guestRuntimes, user: .init(),
+            secret: spec.runnerSecret.lowercased(), runtimes: Guest.runtimes,
             limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: group.runnerConfiguration)
         let readable = [
             "passwd": accounts,
@@ -139,14 +138,15 @@ struct Bundle {
             "resolv.conf": "",
             "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
             "profile": "PS1='\\u@\\h:\\w\\$ '\n",
-            "ssh/sshd_config": Self.sshdConfiguration,
+            // A tree that the VM's root does not own would be refused by `StrictModes`.
+            "ssh/sshd_config": Guest.sshdConfiguration(directory: "/etc/ssh", isStrict: false),
             "ssh/host_ed25519.pub": spec.hostKey.publicKey + "\n",
             "ssh/authorized_keys": spec.authorizedKeys.map { $0 + "\n" }.joined(),
         ]
         let secret = [
             "shadow": ["root", "sshd", user, "nobody"].map { "\($0):*:19000:0:99999:7:::\n" }.joined(),
             "ssh/host_ed25519": spec.hostKey.privateKey,
-            "martlet/runner.json": try json(runner),
+            "martlet/runner.json": try runner.json(),
         ]
         return [(readable, mode_t(0o644)), (secret, 0o600)].flatMap { files, mode in
             files.sorted { $0.key < $1.key }.map { name, text in
@@ -154,59 +154,6 @@ struct Bundle {
             }
         }
     }
-
-    /// What the runner reads (`sandbox/config.c`).
-    private struct RunnerConfiguration: Encodable {
-        struct User: Encodable {
-            let name = LocalProvider.user.name
-            let uid = LocalProvider.user.id
-            let gid = LocalProvider.user.id
-            let home = LocalProvider.user.home
-        }
-        struct Limits: Encodable {
-            let memoryMb: Int
-            let processes: Int
-        }
-        let secret: String
-        let port: Int
-        let runtimes: String
-        let user: User
-        let limits: Limits
-        let cgroup: [String: String]
-    }
-
-    /// `StrictModes` would refuse a tree that the VM's root does not own. `MaxSessions` bounds shells and commands
-    /// of one connection, not forwarded ones.
-    private static let sshdConfiguration = """
-        HostKey /etc/ssh/host_ed25519
-        AuthorizedKeysFile /etc/ssh/authorized_keys
-        AllowUsers \(LocalProvider.user.name)
-        AuthenticationMethods publickey
-        PasswordAuthentication no
-        KbdInteractiveAuthentication no
-        PermitRootLogin no
-        StrictModes no
-        UsePAM no
-        UseDNS no
-        AllowTcpForwarding local
-        AllowStreamLocalForwarding no
-        AllowAgentForwarding no
-        X11Forwarding no
-        PermitTunnel no
-        PermitUserEnvironment no
-        MaxSessions 256
-        LoginGraceTime 20
-        ClientAliveInterval 30
-        ClientAliveCountMax 4
-        Compression no
-        PrintMotd no
-        PrintLastLog no
-        PidFile none
-        SetEnv LANG=C.UTF-8
-        LogLevel ERROR
-        Subsystem sftp internal-sftp
-
-        """
 
     // MARK: Mounts
 
@@ -218,14 +165,14 @@ struct Bundle {
             lines.append(("tmpfs", unified, "tmpfs", "size=4k"))
         }
         lines.append((directory.rootfs, root, "none", "bind"))
-        let home = root + LocalProvider.user.home
+        let home = root + Guest.home
         if hasImage {
             lines.append((directory.homeImage, home, "ext4", "loop,nosuid,nodev,noatime,discard,noinit_itable"))
         } else {
             lines.append((directory.homeDirectory, home, "none", "bind,nosuid,nodev"))
         }
-        lines.append((configuration.runner, root + LocalProvider.guestRunner, "none", "bind,ro,nosuid,nodev"))
-        lines.append((configuration.runtimes, root + LocalProvider.guestRuntimes, "none", "bind,ro,nosuid,nodev"))
+        lines.append((configuration.runner, root + Guest.runner, "none", "bind,ro,nosuid,nodev"))
+        lines.append((configuration.runtimes, root + Guest.runtimes, "none", "bind,ro,nosuid,nodev"))
         func field(_ text: String) -> String {
             text.utf8.map { byte in
                 byte <= 0x20 || byte == UInt8(ascii: "\\")
@@ -265,7 +212,7 @@ struct Bundle {
             hostname: spec.name, root: .init(path: root),
             process: .init(
                 args: [
-                    LocalProvider.guestRunner, "init", "--config", "/etc/martlet/runner.json", "--listen-fd", "3",
+                    Guest.runner, "init", "--config", "/etc/martlet/runner.json", "--listen-fd", "3",
                     "--sshd", configuration.sshd, "--sshd-config", "/etc/ssh/sshd_config",
                 ], openFiles: min(UInt64(files.rlim_max), 65_536)),
             mounts: mounts,

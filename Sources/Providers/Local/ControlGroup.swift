@@ -63,8 +63,6 @@ struct ControlGroup: Sendable {
         try remove()
         for directory in directories { try makeWithAncestors(directory) }
         let bytes = spec.memoryMb << 20
-        // Each run has two processes of the runner's own beside the program's, each SSH connection two.
-        let processes = spec.processes + 2 * min(spec.processes, 1024) + 128
         switch hierarchy {
         case .separate(let mounts, _):
             func set(_ controller: String, _ file: String, _ value: Int) throws(ProviderError) {
@@ -77,7 +75,7 @@ struct ControlGroup: Sendable {
             }
             try set("cpu", "cpu.cfs_period_us", 100_000)
             try set("cpu", "cpu.cfs_quota_us", spec.vcpus * 100_000)
-            try set("pids", "pids.max", processes)
+            try set("pids", "pids.max", spec.allProcesses)
             for directory in directories {
                 try Files.makeDirectory("\(directory)/\(Self.delegated)")
                 try give("\(directory)/\(Self.delegated)", to: ids)
@@ -87,7 +85,7 @@ struct ControlGroup: Sendable {
             try Files.set("\(group)/memory.max", to: String(bytes))
             if Files.exists("\(group)/memory.swap.max") { try Files.set("\(group)/memory.swap.max", to: "0") }
             try Files.set("\(group)/cpu.max", to: "\(spec.vcpus * 100_000) 100000")
-            try Files.set("\(group)/pids.max", to: String(processes))
+            try Files.set("\(group)/pids.max", to: String(spec.allProcesses))
             for part in ["init", Self.delegated] { try Files.makeDirectory("\(group)/\(part)") }
             let files = ["", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"]
             for file in files + ["init", Self.delegated].flatMap({ part in files.map { "/\(part)\($0)" } }) {

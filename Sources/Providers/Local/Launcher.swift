@@ -78,7 +78,7 @@ struct LoopbackListener: ~Copyable {
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
         var isBound = false
         for port in [wanted ?? 0, 0] where !isBound {
-            var address = LoopbackAddress(port: port).socketAddress
+            var address = SocketAddress.loopback(port: port)
             isBound = withSocketAddress(&address) { bind(descriptor, $0, $1) } == 0 && listen(descriptor, 128) == 0
         }
         var address = sockaddr_in()
@@ -96,10 +96,20 @@ struct LoopbackListener: ~Copyable {
     deinit { close(descriptor) }
 }
 
-struct LoopbackAddress {
-    let port: Int
+/// An IPv4 address and a port.
+struct SocketAddress {
+    let value: sockaddr_in
 
-    var socketAddress: sockaddr_in {
+    /// `nil` if the host is not in dotted form.
+    init?(host: String, port: Int) {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { return nil }
+        address.sin_port = UInt16(truncatingIfNeeded: port).bigEndian
+        value = address
+    }
+
+    static func loopback(port: Int) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
@@ -123,14 +133,14 @@ actor BannerProbe {
 
     init(loop: EventLoop = .next()) { self.loop = loop }
 
-    /// Whether the server at this IPv4 address and port greets; `false` if it refuses, or closes without a word.
+    /// Whether the server on this port greets; `false` if it refuses, or closes without a word.
+    /// - Parameter host: in dotted form.
     func isGreeted(host: String = "127.0.0.1", port: Int) async throws -> Bool {
         let descriptor = socket(
             AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw Files.failure("make", "a socket", errno) }
         defer { close(descriptor) }
-        var address = LoopbackAddress(port: port).socketAddress
-        guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { return false }
+        guard var address = SocketAddress(host: host, port: port)?.value else { return false }
         let connected = withSocketAddress(&address) { connect(descriptor, $0, $1) }
         guard connected == 0 || errno == EINPROGRESS else { return false }
         var greeting: [UInt8] = []
@@ -144,6 +154,9 @@ actor BannerProbe {
                 return false
             }
         }
+        // Said who we are, the server does not find our leaving worth a line in its log.
+        let farewell = Array("SSH-2.0-martlet\r\n".utf8)
+        _ = write(descriptor, farewell, farewell.count)  // it is not waited for
         return greeting.starts(with: "SSH-".utf8)
     }
 }

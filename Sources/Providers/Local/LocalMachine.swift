@@ -42,7 +42,7 @@ struct LocalMachine: Sendable {
     var endpoint: VMEndpoint? {
         guard initProcess != nil, let port = directory.loadPort() else { return nil }
         return VMEndpoint(
-            host: "127.0.0.1", port: port, user: LocalProvider.user.name, runnerPort: LocalProvider.runnerPort)
+            host: "127.0.0.1", port: port, user: Guest.user, runnerPort: Guest.runnerPort)
     }
 
     var status: VMStatus {

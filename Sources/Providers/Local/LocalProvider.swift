@@ -38,10 +38,6 @@ package final class LocalProvider: VMProvider {
         }
     }
 
-    static let user = (name: "martlet", id: UInt32(1000), home: "/home/martlet")
-    static let runnerPort = 4611
-    static let guestRunner = "/opt/martlet/martlet-runner"
-    static let guestRuntimes = "/opt/martlet/runtimes"
     private static let logLimit = 4 << 20
 
     package let kind = ProviderKind.local

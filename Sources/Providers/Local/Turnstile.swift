@@ -3,11 +3,10 @@ import Foundation
 
 /// Lets one operation at a time at each VM: in this process by waiting in turn, between processes by a file lock. The
 /// lock is handed to the launcher too, so one left over by a dead process still keeps its VM busy.
-actor Turnstile {
+struct Turnstile: Sendable {
     private let directory: String
     private let patience: Duration
-    private var busy: Set<String> = []
-    private var waiting: [String: [Waiter<Void>]] = [:]
+    private let turns = Turns()
 
     init(directory: String, patience: Duration) {
         self.directory = directory
@@ -15,44 +14,20 @@ actor Turnstile {
     }
 
     /// Runs `body` with the descriptor of the held lock. `unblock` is called once if the wait takes too long.
-    nonisolated func pass<Result>(
+    func pass<Result>(
         _ name: String, unblock: () async -> Void = {}, _ body: (_ lock: Int32) async throws -> Result
     ) async throws -> Result {
-        try await enter(name)
-        do {
+        try await turns.take(name) {
             let lock = try await acquire(name, unblock: unblock)
-            do {
-                let result = try await body(lock)
-                close(lock)
-                await leave(name)
-                return result
-            } catch {
-                close(lock)
-                throw error
-            }
-        } catch {
-            await leave(name)
-            throw error
+            defer { close(lock) }
+            return try await body(lock)
         }
     }
 
     /// Removes the lock's file; for the holder, as the last thing.
-    nonisolated func forget(_ name: String) { unlink("\(directory)/\(name)") }
+    func forget(_ name: String) { unlink("\(directory)/\(name)") }
 
-    private func enter(_ name: String) async throws {
-        while !busy.insert(name).inserted {
-            let waiter = Waiter<Void>()
-            waiting[name, default: []].append(waiter)
-            try await waiter.value()
-        }
-    }
-
-    private func leave(_ name: String) {
-        busy.remove(name)
-        for waiter in waiting.removeValue(forKey: name) ?? [] { waiter.resume(with: .success(())) }
-    }
-
-    private nonisolated func acquire(_ name: String, unblock: () async -> Void) async throws -> Int32 {
+    private func acquire(_ name: String, unblock: () async -> Void) async throws -> Int32 {
         try Files.makeDirectory(directory, mode: 0o700)
         for attempt in 0..<2 {
             let end = ContinuousClock.now + (attempt == 0 ? patience : .seconds(5))
@@ -67,7 +42,7 @@ actor Turnstile {
             isRetryable: true)
     }
 
-    private nonisolated func tryLock(_ path: String) throws(ProviderError) -> Int32? {
+    private func tryLock(_ path: String) throws(ProviderError) -> Int32? {
         let lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw Files.failure("open", path, errno) }
         var held = stat()

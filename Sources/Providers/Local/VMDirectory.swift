@@ -17,7 +17,7 @@ struct VMDirectory: Sendable {
         static let ranges: UInt32 = 4094
 
         let base: uid_t
-        var user: uid_t { base + LocalProvider.user.id }
+        var user: uid_t { base + Guest.userID }
     }
 
     let state: String

@@ -1,0 +1,122 @@
+package import Foundation
+
+/// A user's machine as the domain sees it: one row, without its secrets.
+package struct Environment: Sendable, Hashable {
+    /// A user's own VM, which calls that name none run in; or one of the named environments beside it.
+    package enum Kind: String, Sendable, Codable {
+        case userVM = "user_vm"
+        case environment
+    }
+
+    package let id: EnvironmentID
+    package let userID: UserID
+    package let kind: Kind
+    package let slug: Slug
+    package let name: String
+    package let state: EnvironmentState
+    /// Counts the moves: with ``state`` what a compare-and-set compares.
+    package let generation: Int
+    package let tier: Tier
+    package let vcpus: Int
+    package let memoryMb: Int
+    package let diskMb: Int
+    package let processes: Int
+    package let network: Bool
+    package let provider: String
+    package let providerInstanceID: String?
+    /// What its provider makes it of and where, for those that offer a choice.
+    package let flavor: String?
+    package let region: String?
+    /// The host it was placed on, for providers whose hosts are ours.
+    package let hostID: HostID?
+    /// Where it is reached, or was when it ran last.
+    package let endpoint: EnvironmentEndpoint?
+    /// What its owner's key looks like in `authorized_keys`.
+    package let clientPublicKey: String?
+    /// Why it is in `error`.
+    package let errorMessage: String?
+    /// Up to the last time it stopped; ``runningSince`` says what to add.
+    package let accountedRuntimeMs: Int
+    package let runningSince: Date?
+    package let lastStartedAt: Date?
+    package let lastStoppedAt: Date?
+    package let lastActivityAt: Date?
+    package let stateChangedAt: Date
+    package let expiresAt: Date?
+    package let createdAt: Date
+    package let updatedAt: Date
+    package let hasInitScript: Bool
+    /// Sorted; the values are secret (``EnvironmentStore/variables(of:)``).
+    package let variableNames: [String]
+    /// Without what may be secret in it.
+    package let repositoryURL: String?
+    /// Grows with every change of the setup: what was read of it may be kept as long as this is the same.
+    package let setupVersion: Int
+    /// When the setup was last carried out to the end; `nil`: to be done after the next start, if there is any.
+    package let initializedAt: Date?
+
+    /// Whether there is something to do in the machine once it runs (``EnvironmentSetup``).
+    package var needsInitialization: Bool { initializedAt == nil && (hasInitScript || repositoryURL != nil) }
+
+    package var startedAt: Date? { runningSince }
+
+    /// How long it has run in all, the present run included.
+    package func runtimeSeconds(at now: Date = .now) -> Int {
+        let present = runningSince.map { max(0, now.timeIntervalSince($0)) } ?? 0
+        return accountedRuntimeMs / 1_000 + Int(present)
+    }
+
+    /// The word a user VM shows for its state.
+    package var status: UserVMStatus { UserVMStatus(state) }
+
+    /// The job that a worker should be at, if a job is what moves it on.
+    package var pendingJob: (action: EnvironmentAction, id: String)? {
+        guard let action = EnvironmentAction(entering: state) else { return nil }
+        let job = EnvironmentJob(environmentID: id, userID: userID, generation: generation, requestID: nil)
+        return (action, job.id(for: action))
+    }
+}
+
+/// The SSH server of a running environment, and the runner's port on its own loopback.
+package struct EnvironmentEndpoint: Sendable, Hashable {
+    package let host: String  // numeric
+    package let port: Int
+    package let user: String
+    package let runnerPort: Int
+
+    package init(host: String, port: Int, user: String, runnerPort: Int) {
+        self.host = host
+        self.port = port
+        self.user = user
+        self.runnerPort = runnerPort
+    }
+}
+
+/// All that is needed to run code in an environment. Holds secrets: its description leaves them out.
+package struct EnvironmentConnection: Sendable, Hashable, CustomStringConvertible {
+    package let host: String  // numeric
+    package let port: Int
+    package let user: String
+    package let privateKey: String  // OpenSSH PEM
+    package let hostKey: String  // the public key it must show: "ssh-ed25519 AAAA…"
+    package let runnerPort: Int
+    package let runnerSecret: String  // 64 hexadecimal digits
+
+    package var description: String { "\(user)@\(host):\(port), runner at \(runnerPort)" }
+}
+
+/// What a move changes besides state and generation. `nil` leaves a column as it is; the error message goes with
+/// every move that does not set it.
+package struct EnvironmentChange: Sendable {
+    package var providerInstanceID: String?
+    package var endpoint: EnvironmentEndpoint?
+    package var errorMessage: String?
+
+    package init(
+        providerInstanceID: String? = nil, endpoint: EnvironmentEndpoint? = nil, errorMessage: String? = nil
+    ) {
+        self.providerInstanceID = providerInstanceID
+        self.endpoint = endpoint
+        self.errorMessage = errorMessage
+    }
+}
