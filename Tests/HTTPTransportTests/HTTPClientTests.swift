@@ -94,6 +94,26 @@ import Testing
         }
     }
 
+    @Test func whatMustNotBeSentTwiceIsNot() async throws {
+        let posts = Mutex(0)
+        try await withServer({ connection in
+            while let (head, _) = connection.request() {
+                if head.hasPrefix("POST ") {
+                    posts.withLock { $0 += 1 }
+                    return  // carried out, and hangs up without an answer
+                }
+                connection.write("HTTP/1.1 204 No Content\r\n\r\n")
+            }
+        }) { server in
+            _ = try await client.send(HTTPRequest("GET", server.url))  // leaves a connection to be used again
+            var order = HTTPRequest("POST", server.url)
+            order.usesFreshConnection = true
+            #expect(await failure(of: order)?.code == .closed)
+            #expect(posts.withLock { $0 } == 1)
+            #expect(server.accepted == 2)
+        }
+    }
+
     @Test func hundredsOfRequestsRunAtOnce() async throws {
         let gate = DispatchSemaphore(value: 0)
         try await withServer({ connection in

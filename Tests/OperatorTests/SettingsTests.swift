@@ -32,6 +32,36 @@ import Testing
         }
     }
 
+    @Test func whatProviderOVHLacksIsNamedAndItsSecretsAreNot() async throws {
+        let keys = [
+            "OVH_APPLICATION_KEY": "key", "OVH_APPLICATION_SECRET": "hidden", "OVH_CONSUMER_KEY": "unseen",
+            "OVH_CLOUD_PROJECT_SERVICE": "project",
+        ]
+        func ovh(_ environment: [String: String], _ flags: SettingsLayer = SettingsLayer()) throws -> OVHSettings {
+            try Settings(flags: flags, configurationFile: nil, environment: environment).ovh
+        }
+        var flags = SettingsLayer()
+        flags.ovhProject = "other"
+        flags.ovhRegion = "BHS5"
+        let whole = try ovh(keys, flags)
+        #expect(try whole.complete().project == "other" && whole.complete().consumerKey == "unseen")
+        #expect(whole.endpoint == "ovh-eu" && whole.region == "BHS5" && whole.sshPort == 22)
+        for missing in keys.keys {
+            let error = #expect(throws: OperatorError.self) {
+                try ovh(keys.filter { $0.key != missing }).complete()
+            }
+            #expect(error?.code == .invalidSetting && error?.message.hasSuffix("lacks \(missing).") == true)
+            #expect(error.map { !"\($0)".contains("hidden") && !"\($0)".contains("unseen") } == true)
+        }
+        #expect(throws: OperatorError.self) { try ovh(["OVH_SSH_PORT": "0"]) }
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/config.json"
+            try #"{"ovhEndpoint": "ovh-ca", "ovhSSHPort": 2222}"#.write(toFile: file, atomically: true, encoding: .utf8)
+            let settings = try Settings(flags: SettingsLayer(), configurationFile: file, environment: keys)
+            #expect(settings.ovh.endpoint == "ovh-ca" && settings.ovh.sshPort == 2_222)
+        }
+    }
+
     @Test func whatBrowsersMayDoIsListed() throws {
         func settings(_ environment: [String: String]) throws -> Settings {
             try Settings(flags: SettingsLayer(), configurationFile: nil, environment: environment)

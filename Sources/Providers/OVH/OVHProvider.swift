@@ -20,7 +20,7 @@ package final class OVHProvider: VMProvider {
     let logger: Logger
     let flavorCache: AgingCache<[OVHFlavor]>
     let imageCache: AgingCache<[OVHImage]>
-    private let turns = KeyedTurns()
+    private let turns = Turns()
     private let sightings: AgingCache<[OVHInstance]>
     /// The packages of the languages, installed in each instance after its first boot.
     let packages: [String]
@@ -155,7 +155,8 @@ package final class OVHProvider: VMProvider {
 
     // MARK: Taking turns
 
-    /// One operation at a time at each name; what was seen before is not believed after.
+    /// One operation at a time at each name, in this process. Between processes the job queue sees to that, and what
+    /// slips through is settled by looking at the instances of the name again. What was seen before is not believed after.
     private func turn<Result: Sendable>(
         _ name: String, _ undone: String, _ body: @escaping () async throws -> Result
     ) async throws -> Result {
