@@ -21,7 +21,7 @@ extension ServiceError {
         } catch let error as JobQueueError {
             throw ServiceError(
                 .internalError, "\(undone()): the queue refused.",
-                hint: "Operators: look at the job with 'martlet admin jobs'.", cause: error)
+                hint: "Operators: the server's log says why.", cause: error)
         } catch let error as CryptographyError {
             throw ServiceError(
                 .internalError, "\(undone()): its secrets cannot be sealed or opened.",

@@ -147,7 +147,7 @@ import Testing
     @Test func whatFailsForGoodEndsASubscription() {
         let passing: Set<ServiceError.Code> = [
             .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost, .vmStartTimeout, .serviceUnavailable,
-            .shuttingDown, .internalError, .noHostAvailable, .hostUnavailable,
+            .shuttingDown, .internalError, .noHostAvailable,
         ]
         for code in ServiceError.Code.allCases {
             #expect((code.inTRPC.number == -32_603) == passing.contains(code), "\(code)")

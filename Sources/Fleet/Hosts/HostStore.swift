@@ -224,7 +224,7 @@ package struct HostStore: Sendable {
 
     private static func notFound(_ name: String) -> ServiceError {
         ServiceError(
-            .hostNotFound, "There is no host '\(name.prefix(100))'.", hint: "See them with 'martlet admin hosts'.")
+            .hostNotFound, "There is no host '\(name.prefix(100))'.", hint: "Check the name.")
     }
 }
 

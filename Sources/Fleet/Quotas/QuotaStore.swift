@@ -136,7 +136,7 @@ package struct QuotaStore: Sendable {
             WHERE users.id = \(user)
             """)
         guard let row = rows.first else {
-            throw ServiceError(.userNotFound, "There is no user \(user).", hint: "See them with 'martlet admin users'.")
+            throw ServiceError(.userNotFound, "There is no user \(user).", hint: "Check the id.")
         }
         return Ledger(
             tier: try row.decode("tier"), isSuspended: try row.decode("is_suspended"),

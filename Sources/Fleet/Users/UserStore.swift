@@ -154,7 +154,7 @@ package struct UserStore: Sendable {
 
     private static func single(_ rows: [PostgresRow], _ name: String) throws -> User {
         guard let row = rows.first else {
-            throw ServiceError(.userNotFound, "There is no user \(name).", hint: "See them with 'martlet admin users'.")
+            throw ServiceError(.userNotFound, "There is no user \(name).", hint: "Check the name or id.")
         }
         return try User(row: row)
     }

@@ -92,11 +92,12 @@ extension ServiceError.Code {
             .queueNotFound, .jobNotFound:
             .notFound
         case .methodNotAllowed: .methodNotSupported
-        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict: .conflict
+        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable:
+            .conflict
         case .vmDestroyed: .preconditionFailed
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
-        case .serviceUnavailable, .shuttingDown, .noHostAvailable, .hostUnavailable: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
         case .internalError: .internalServerError
         }
     }
