@@ -13,7 +13,9 @@ RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --stri
 SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
-	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT
+	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,VM_PROVIDER,$\
+	DOCKER_HOST,DOCKER_TLS_VERIFY,DOCKER_CERT_PATH,MARTLET_DOCKER_ADDRESS,MARTLET_IMAGE,OVH_ENDPOINT,$\
+	OVH_APPLICATION_KEY,OVH_APPLICATION_SECRET,OVH_CONSUMER_KEY,OVH_CLOUD_PROJECT_SERVICE,OVH_REGION,OVH_SSH_PORT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
 .PHONY: up build runner test chaos check format bench install deps toolchain clean help
@@ -22,7 +24,7 @@ help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
 
 up: build  ## build and start everything on this machine
-	@if [ "$$(id -u)" -eq 0 ] || [ "$${VM_PROVIDER:-local}" != local ]; then \
+	@if [ "$$(id -u)" -eq 0 ] || [[ ",$${VM_PROVIDER:-local}," != *,local,* ]]; then \
 		exec .build/release/martlet up $(ARGS); \
 	else \
 		echo "VMs of the provider 'local' need root:"; \
