@@ -20,6 +20,7 @@ struct EnvironmentHandler: Sendable {
     var onSetupDue: @Sendable (Environment) -> Void = { _ in }
     /// How long a job is put back for want of its provider before its environment is given up.
     var absenceLimit = Duration.seconds(300)
+    private let absent = AbsentProviders()
     let logger: Logger
 
     /// Carries out one job and returns its result as JSON. Throws to have it tried again, `UnrecoverableJobError` to
@@ -42,7 +43,7 @@ struct EnvironmentHandler: Sendable {
             return Self.result("nothing to do: the environment is '\(environment.state)' by now")
         }
         guard let provider = ProviderKind(rawValue: environment.provider).flatMap(providers.find) else {
-            return Self.result(try await putBack(environment, action, order))
+            return Self.result(try await putBack(job, environment, action, order))
         }
         if action == .reconcile { return Self.result(try await reconcile(environment, order, provider)) }
         do {
@@ -136,27 +137,34 @@ struct EnvironmentHandler: Sendable {
 
     // MARK: Want of a provider
 
-    /// Throws ``DelayedJob``; once that has gone on for too long, moves the environment to `error` instead.
+    /// Throws ``DelayedJob``, for another worker to take the job; once that has gone on for too long, gives it up: moves
+    /// the environment to `error`, or tells who waits for a comparison that there will be none.
     private func putBack(
-        _ environment: Environment, _ action: EnvironmentAction, _ order: EnvironmentJob
+        _ job: Job, _ environment: Environment, _ action: EnvironmentAction, _ order: EnvironmentJob
     ) async throws -> String {
-        let waited = Duration.seconds(Date.now.timeIntervalSince(environment.stateChangedAt))
-        guard action != .reconcile, waited >= absenceLimit else {
-            logger.info(
-                "job put back: its provider is not here",
-                metadata: ["environment": "\(environment.id)", "provider": "\(environment.provider)"])
-            if action == .reconcile, waited >= absenceLimit { return "no worker has its provider" }
+        let since = action == .reconcile ? job.timestamp : environment.stateChangedAt
+        let waited = Duration.seconds(Date.now.timeIntervalSince(since))
+        guard waited >= absenceLimit else {
+            if absent.note(environment.provider) {
+                logger.notice(
+                    "jobs are put back for want of their provider", metadata: ["provider": "\(environment.provider)"])
+            }
             throw DelayedJob(for: .seconds(1))
+        }
+        if action == .reconcile {
+            await fleet.signals.publish(environment)
+            return "no worker has its provider"
         }
         let reason = """
             No worker with the provider '\(environment.provider)' took the job within \(Int(waited / .seconds(1))) s. \
             Start one with '--provider \(environment.provider)', then recover the environment.
             """
-        await say(environment, .error, reason)
-        _ = try await fleet.environments.move(
+        let moved = try await fleet.environments.move(
             environment.id, from: environment.state, generation: environment.generation, to: .error,
             change: EnvironmentChange(errorMessage: reason), actor: .worker(name), action: action.rawValue,
             requestID: order.requestID, detail: ["code": ProviderError.Code.unavailable.rawValue])
+        guard moved != nil else { return "nothing to do: the environment was moved by somebody else meanwhile" }
+        await say(environment, .error, reason)
         throw UnrecoverableJobError(reason: reason)
     }
 

@@ -58,7 +58,6 @@ final class SetupRunner: Sendable {
         do {
             let outcome = try await initialize(environment)
             if Task.isCancelled { return }
-            try await fleet.environments.setInitialized(environment.id, setupVersion: environment.setupVersion)
             let step = outcome.step.map { $0 == .clone ? "Cloning the repository" : "The init script" } ?? "The setup"
             if outcome.isSuccess {
                 await say(environment, .success, "The VM is set up (\(outcome.durationMs) ms).")
@@ -73,6 +72,8 @@ final class SetupRunner: Sendable {
                     "step": outcome.step?.rawValue ?? "none", "reason": outcome.reason.rawValue,
                     "exitCode": outcome.exitCode.map { "\($0)" } ?? "",
                 ])
+            // Last: what is told twice is better than what is done and told nobody.
+            try await fleet.environments.setInitialized(environment.id, setupVersion: environment.setupVersion)
         } catch is CancellationError {
             // Not noted as done: it is carried out after the next start.
         } catch {

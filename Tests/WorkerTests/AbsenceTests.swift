@@ -1,8 +1,9 @@
 import Fleet
 import Foundation
-import JobQueue
+@testable import JobQueue
 import PostgreSQL
 import Providers
+import Redis
 import TestSupport
 import Testing
 
@@ -37,6 +38,26 @@ extension Live {
                 let now = try await bench.now(environment)
                 #expect(now.state == .error)
                 #expect(try #require(now.errorMessage).contains("--provider docker"))
+            }
+        }
+
+        /// It waits from its own beginning, however long the machine has run.
+        @Test func aComparisonIsLeftToAWorkerThatCanMakeIt() async throws {
+            try await withBench { bench in
+                let made = try await foreign(bench)
+                let running = try #require(
+                    try await bench.fleet.environments.move(
+                        made.id, from: .provisioning, generation: made.generation, to: .running,
+                        actor: .system("test"), action: "test"))
+                try await bench.pool.execute(
+                    "UPDATE dev_environments SET state_changed_at = now() - interval '1 day'")
+                let queue = bench.fleet.controlQueue
+                let id = try await bench.fleet.environments.requestReconcile(running)
+                await #expect(throws: DelayedJob.self) { try await bench.run(id, in: queue) }
+                try await bench.fleet.redis.command("HSET", "\(queue.key(id))", "timestamp", "1")
+                let given = try await bench.run(id, in: queue)
+                #expect(given?.contains("no worker has its provider") == true)
+                #expect(try await bench.now(made).state == .running)
             }
         }
 
