@@ -179,22 +179,8 @@ struct ExecutionRoutes: Sendable {
     // MARK: History
 
     private func list(_ exchange: Exchange, _ caller: Caller) async throws {
-        let limit = try exchange.target["limit"].map { text in
-            guard let limit = Int(text), (1...200).contains(limit) else {
-                throw ServiceError(
-                    .invalidRequest, "'limit' is '\(text.prefix(32))'; it must be a number from 1 to 200.",
-                    hint: "Leave it out for 50.")
-            }
-            return limit
-        }
-        let before = try exchange.target["before"].map { text in
-            guard let before = ExecutionID(text) else {
-                throw ServiceError(
-                    .invalidRequest, "'before' is not the id of an execution.",
-                    hint: "Give the id of the last execution of the page before.")
-            }
-            return before
-        }
+        let limit = try exchange.target.limit(1...200)
+        let before = try exchange.target.identifier("before", ExecutionID.init)
         struct List: Encodable { let executions: [ExecutionView] }
         try await exchange.respond(json: List(executions: try await operations.executions(caller, limit ?? 50, before)))
     }
