@@ -60,26 +60,17 @@ struct ImageCommand: AsyncParsableCommand {
                 tag: settings.docker.image, base: fromDebootstrap ? .debootstrap(mirror: mirror) : .image(base),
                 languages: runtimes?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) },
                 runner: settings.runner, runtimes: settings.runtimes)
-            try await console.withAnimation {
-                do {
-                    try await Shutdown.withShutdown { _ in
-                    } _: { _ in
-                        let image = try await builder.build(plan) { progress in
-                            switch progress {
-                            case .step(let name): console.begin(name)
-                            case .detail(let text): console.detail(text)
-                            }
+            try await console.reporting {
+                try await Shutdown.withShutdown { _ in
+                } _: { _ in
+                    let image = try await builder.build(plan) { progress in
+                        switch progress {
+                        case .step(let name): console.begin(name)
+                        case .detail(let text): console.detail(text)
                         }
-                        console.finish(.done, "\(plan.tag), \(image.sizeInBytes / 1_000_000) MB")
-                        console.event(Built(image: image))
                     }
-                } catch is CancellationError {
-                    console.finish(.failed, "interrupted")
-                    throw ExitCode(130)
-                } catch {
-                    console.finish(.failed)
-                    console.event(UpEvent(event: "failed", message: "\(error)"))
-                    throw error
+                    console.finish(.done, "\(plan.tag), \(image.sizeInBytes / 1_000_000) MB")
+                    console.event(Built(image: image))
                 }
             }
         }

@@ -33,22 +33,13 @@ struct UpCommand: AsyncParsableCommand {
         let settings = try options.settings(listening)
         let console = Console.standard(json: json)
         settings.logFormat.install(level: settings.logLevel ?? .notice, console: console)
-        try await console.withAnimation {
-            do {
-                try await Shutdown.withShutdown { isFirst in
-                    console.event(UpEvent(event: isFirst ? "stopping" : "forced"))
-                    console.print(
-                        isFirst ? "Stopping; Ctrl-C again leaves at once, with VMs running." : "Leaving at once.")
-                } _: { shutdown in
-                    try await up(settings, console, shutdown)
-                }
-            } catch is CancellationError {
-                console.finish(.failed, "interrupted")
-                throw ExitCode(130)
-            } catch {
-                console.finish(.failed)
-                console.event(UpEvent(event: "failed", message: "\(error)"))
-                throw error
+        try await console.reporting {
+            try await Shutdown.withShutdown { isFirst in
+                console.event(UpEvent(event: isFirst ? "stopping" : "forced"))
+                console.print(
+                    isFirst ? "Stopping; Ctrl-C again leaves at once, with VMs running." : "Leaving at once.")
+            } _: { shutdown in
+                try await up(settings, console, shutdown)
             }
         }
         console.event(UpEvent(event: "stopped"))

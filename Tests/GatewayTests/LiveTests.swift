@@ -1,10 +1,7 @@
-import Cryptography
 import EventLoop
 import Execution
 import Fleet
 import Foundation
-import Logging
-import PostgreSQL
 import Redis
 import Synchronization
 import TestSupport
@@ -45,14 +42,7 @@ import Testing
     }
 
     func withBench(_ body: (Bench) async throws -> Void) async throws {
-        try await LivePostgres.withDatabase { database in
-            _ = try await Migrator(pool: database, migrations: Fleet.migrations).run()
-            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-            let redis = try RedisClient(url: LiveRedis.url, logger: logger)
-            let prefix = "test-\(UUID().uuidString)"
-            let fleet = Fleet(
-                database: database, redis: redis, secrets: try SecretBox(key: Array(repeating: 7, count: 32)),
-                configuration: FleetConfiguration(queuePrefix: prefix), logger: logger)
+        try await withFleet { fleet, prefix in
             var tokens: [String] = []
             for name in ["owner", "stranger"] {
                 let user = try await fleet.users.create(name: name, by: .system("test"))
@@ -60,9 +50,7 @@ import Testing
             }
             var configuration = ExecutionConfiguration(gatewayID: prefix, provider: "local")
             configuration.provisionTimeout = .milliseconds(300)
-            let execution = ExecutionService(
-                fleet: fleet, runtimes: try RuntimeCatalog(directory: Self.runtimes), configuration: configuration,
-                logger: logger)
+            let execution = try executionService(fleet, configuration)
             let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
             try await withGateway(
                 .live(execution: execution, fleet: fleet, provider: "local", providers: ["local"], catalog: catalog)
@@ -70,13 +58,7 @@ import Testing
                 port, _ in
                 try await body(Bench(port: port, fleet: fleet, token: tokens[0], strangersToken: tokens[1]))
             }
-            await redis.close()
         }
-    }
-
-    private static var runtimes: String {
-        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .appending(path: "runtimes").path
     }
 
     @Test func aTokenIsMadeUsedAndRevoked() async throws {

@@ -1,10 +1,6 @@
-import Cryptography
 import Execution
 import Fleet
 import Foundation
-import Logging
-import PostgreSQL
-import Redis
 import TestSupport
 import Testing
 
@@ -20,22 +16,11 @@ import Testing
     }
 
     private func withBench(_ body: (Bench) async throws -> Void) async throws {
-        try await LivePostgres.withDatabase { database in
-            _ = try await Migrator(pool: database, migrations: Fleet.migrations).run()
-            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-            let redis = try RedisClient(url: LiveRedis.url, logger: logger)
-            let prefix = "test-\(UUID().uuidString)"
-            let fleet = Fleet(
-                database: database, redis: redis, secrets: try SecretBox(key: Array(repeating: 7, count: 32)),
-                configuration: FleetConfiguration(queuePrefix: prefix), logger: logger)
+        try await withFleet { fleet, prefix in
             let user = try await fleet.users.create(name: "user", by: .system("test"))
             let admin = try await fleet.users.create(name: "admin", role: .admin, by: .system("test"))
-            let execution = ExecutionService(
-                fleet: fleet,
-                runtimes: try RuntimeCatalog(
-                    directory: URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                        .deletingLastPathComponent().appending(path: "runtimes").path),
-                configuration: ExecutionConfiguration(gatewayID: prefix, provider: "local"), logger: logger)
+            let execution = try executionService(
+                fleet, ExecutionConfiguration(gatewayID: prefix, provider: "local"))
             let operations = GatewayOperations.live(
                 execution: execution, fleet: fleet, provider: "local", providers: ["local"],
                 catalog: ProviderCatalog(
@@ -48,7 +33,6 @@ import Testing
             try await withTRPC(operations) { client in
                 try await body(Bench(client: client, fleet: fleet, user: userToken, admin: adminToken))
             }
-            await redis.close()
         }
     }
 
