@@ -40,6 +40,7 @@ package final class Fleet: Sendable {
     package let authenticator: Authenticator
     package let provisionQueue: JobQueue
     package let controlQueue: JobQueue
+    package let queues: QueueDesk
 
     /// For what has no store here: advisory locks, LISTEN, health checks.
     package let database: PostgresPool
@@ -79,6 +80,7 @@ package final class Fleet: Sendable {
         environments = EnvironmentStore(
             database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
             audit: audit, logger: logger)
+        queues = QueueDesk(queues: [provisionQueue, controlQueue], environments: environments, audit: audit)
     }
 }
 

@@ -3,7 +3,7 @@ package import Foundation
 /// A user's machine as the domain sees it: one row, without its secrets.
 package struct Environment: Sendable, Hashable {
     /// A user's own VM, which calls that name none run in; or one of the named environments beside it.
-    package enum Kind: String, Sendable, Codable {
+    package enum Kind: String, Sendable, Codable, CaseIterable {
         case userVM = "user_vm"
         case environment
     }
