@@ -60,6 +60,9 @@ package struct Environment: Sendable, Hashable {
 
     package var startedAt: Date? { runningSince }
 
+    /// What its VM is called at the provider: fixed, so that making it twice makes it once.
+    package var vmName: String { "\(EnvironmentID.vmNamePrefix)\(id)" }
+
     /// How long it has run in all, the present run included.
     package func runtimeSeconds(at now: Date = .now) -> Int {
         let present = runningSince.map { max(0, now.timeIntervalSince($0)) } ?? 0
