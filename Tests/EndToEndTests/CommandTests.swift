@@ -42,7 +42,10 @@ import Testing
         for command in [
             ["up"], ["gateway"], ["worker"], ["migrate"], ["doctor"], ["run"], ["vm"], ["vm", "status"],
             ["vm", "start"], ["vm", "stop"], ["vm", "destroy"], ["vm", "logs"], ["token"], ["token", "create"],
-            ["token", "list"], ["token", "revoke"], ["runtimes"], ["dev"], ["dev", "ovh-simulator"],
+            ["token", "list"], ["token", "revoke"], ["runtimes"], ["quota"],
+            ["env"], ["env", "list"], ["env", "create"], ["env", "show"], ["env", "update"], ["env", "start"],
+            ["env", "stop"], ["env", "recover"], ["env", "destroy"], ["env", "audit"], ["env", "logs"], ["dev"],
+            ["dev", "ovh-simulator"],
         ] {
             let result = try await martlet.run(command + ["--help"])
             #expect(result.ending == .exited(0), "\(command)")
