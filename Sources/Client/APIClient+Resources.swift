@@ -28,8 +28,8 @@ extension APIClient {
 
     /// How a list goes on after a page.
     package enum Paging: Sendable {
-        /// This parameter is given the id of the last entry.
-        case id(parameter: String)
+        /// This parameter is given a field of the last entry.
+        case last(parameter: String, field: String = "id")
         /// This parameter is given what the answer says in a field; null: there is no more.
         case cursor(parameter: String, field: String)
         /// There is one page.
@@ -38,8 +38,13 @@ extension APIClient {
 
     /// The first of a list, and whether there are more.
     package struct Listing: Sendable {
-        package let entries: [JSONValue]
-        package let isCut: Bool
+        package var entries: [JSONValue]
+        package var isCut: Bool
+
+        package init(entries: [JSONValue] = [], isCut: Bool = false) {
+            self.entries = entries
+            self.isCut = isCut
+        }
     }
 
     /// Asks for page after page until there are `limit` entries, or no more.
@@ -58,8 +63,8 @@ extension APIClient {
             let added = page[field]?.values ?? []
             entries += added
             switch paging {
-            case .id(let parameter):
-                let last = added.last?["id"]?.text
+            case .last(let parameter, let field):
+                let last = added.last?[field]?.text
                 position = added.count < wanted ? nil : last.map { (parameter, $0) }
             case .cursor(let parameter, let field): position = page[field]?.text.map { (parameter, $0) }
             case .whole: position = nil

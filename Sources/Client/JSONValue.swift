@@ -69,13 +69,26 @@ package enum JSONValue: Codable, Sendable, Equatable {
         switch self {
         case .integer(let value): value
         case .number(let value): Int(exactly: value.rounded())
-        default: nil
+        case .null, .bool, .string, .array, .object: nil
+        }
+    }
+
+    package var number: Double? {
+        switch self {
+        case .integer(let value): Double(value)
+        case .number(let value): value
+        case .null, .bool, .string, .array, .object: nil
         }
     }
 
     package var values: [JSONValue] { if case .array(let values) = self { values } else { [] } }
 
     package var fields: [String: JSONValue] { if case .object(let fields) = self { fields } else { [:] } }
+
+    /// This object with a field more.
+    package func with(_ name: String, _ value: JSONValue) -> JSONValue {
+        .object(fields.merging([name: value]) { _, new in new })
+    }
 
     /// JSON text as the server writes it: names sorted, slashes as they are.
     package func json(indented: Bool = false) -> String {

@@ -1,9 +1,9 @@
-import Foundation
+package import Foundation
 
 /// Times, lengths and sizes as people read them.
-enum Quantity {
+package enum Quantity {
     /// A moment of the API (ISO 8601); `nil` if it is none.
-    static func moment(_ text: String) -> Date? {
+    package static func moment(_ text: String) -> Date? {
         (try? Date.ISO8601FormatStyle(includingFractionalSeconds: true).parse(text))
             ?? (try? Date.ISO8601FormatStyle().parse(text))
     }

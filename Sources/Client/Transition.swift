@@ -7,12 +7,12 @@ package struct Transition: Sendable {
     let path: String
     /// The field of that answer which holds it.
     let field: String
-    /// Its provision log, live with `follow=1`.
-    package let logPath: String
+    /// Its provision log, live with `follow=1`, if it has one.
+    package let logPath: String?
     /// What to do where it failed.
     let advice: String
 
-    package init(path: String, field: String, logPath: String, advice: String) {
+    package init(path: String, field: String, logPath: String?, advice: String) {
         self.path = path
         self.field = field
         self.logPath = logPath
@@ -69,9 +69,11 @@ extension APIClient {
                 try await withThrowingTaskGroup(of: JSONValue??.self) { group in
                     group.addTask {
                         // The log is for the eye only: that it cannot be followed is no reason to stop waiting.
-                        try? await followProvisionLog(transition.logPath) { line in
-                            await log(line)
-                            return true
+                        if let path = transition.logPath {
+                            try? await followProvisionLog(path) { line in
+                                await log(line)
+                                return true
+                            }
                         }
                         return JSONValue??.none
                     }

@@ -23,7 +23,7 @@ struct Martlet: AsyncParsableCommand {
                 name: "Client",
                 subcommands: [
                     RunCommand.self, VMCommand.self, EnvCommand.self, QuotaCommand.self, TokenCommand.self,
-                    RuntimesCommand.self,
+                    RuntimesCommand.self, AdminCommand.self,
                 ]),
             CommandGroup(
                 name: "Server",

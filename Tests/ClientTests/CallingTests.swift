@@ -29,7 +29,7 @@ import Testing
     }
 
     static let pagings: [APIClient.Paging] = [
-        .id(parameter: "after"), .cursor(parameter: "offset", field: "nextOffset"),
+        .last(parameter: "after"), .cursor(parameter: "offset", field: "nextOffset"),
     ]
 
     @Test(arguments: pagings) func aListIsReadPageByPage(paging: APIClient.Paging) async throws {

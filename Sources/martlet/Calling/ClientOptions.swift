@@ -43,36 +43,30 @@ struct AnswerOptions: ParsableArguments {
     }
 }
 
-/// What commands have in common that print a list.
-struct ListOptions: ParsableArguments {
+/// What commands have in common that are about one thing.
+struct OneOptions: ParsableArguments {
     @OptionGroup var answer: AnswerOptions
-    @Option(help: ArgumentHelp("Most entries.", discussion: "By default \(Self.usual).", valueName: "n"))
-    var limit: Int?
+    @Argument(help: "Its name (of environments and VMs: its slug) or id.") var name: String
 
-    /// Enough for a person; more is asked for.
-    private static let usual = 100
+    func show(_ resource: Resource) async throws { try await answer.show(resource, at: resource.path(of: name)) }
 
-    func validate() throws {
-        if let limit, !(1...1_000_000).contains(limit) {
-            throw ValidationError("'--limit' is a number from 1 to 1000000.")
-        }
+    /// Has something done to it that takes no time, and prints it as it is then.
+    func act(_ resource: Resource, _ verb: String) async throws {
+        try await answer.show(resource, "POST", at: "\(try resource.path(of: name))/\(verb)")
     }
 
-    /// Prints the list of a kind of things; where it is longer than the limit, says so.
-    func show(
-        _ resource: Resource, at path: String? = nil, _ query: [(String, String?)] = [], paging: APIClient.Paging,
-        whenEmpty: String
+    func change(_ resource: Resource, _ change: [String: JSONValue]) async throws {
+        guard !change.isEmpty else { throw ValidationError("Say what is to change: see --help.") }
+        try await answer.show(resource, "PATCH", at: resource.path(of: name), json: JSONValue.object(change))
+    }
+
+    /// Has something done to it that takes time, and waits.
+    func move(
+        _ resource: Resource, _ verb: String, _ waiting: Waiting, _ transition: Transition,
+        until isDone: @escaping @Sendable (JSONValue?) -> Bool
     ) async throws {
-        let listing = try await answer.client().list(
-            path ?? resource.path, query, field: resource.many, paging: paging, limit: limit ?? Self.usual)
-        if answer.json {
-            try await printLine(JSONValue.object([resource.many: .array(listing.entries)]).json())
-        } else if listing.entries.isEmpty {
-            try await printLine(whenEmpty)
-        } else {
-            try await printLine(resource.table(of: listing.entries, .standard(for: .output)))
-        }
-        if listing.isCut { try await printNote("there are more than these \(listing.entries.count): see --limit") }
+        let path = "\(try resource.path(of: name))/\(verb)"
+        try await waiting.carryOut(answer, resource, transition, until: isDone) { try await $0.call("POST", path) }
     }
 }
 

@@ -21,13 +21,13 @@ struct Waiting: ParsableArguments {
     /// As above, of a thing that the request makes: the answer says which.
     /// - Parameter logPath: the log that it will be told in.
     func carryOut(
-        _ answer: AnswerOptions, _ resource: Resource, logPath: String,
+        _ answer: AnswerOptions, _ resource: Resource, logPath: String?,
         _ transition: (JSONValue) throws -> Transition, gone: String = "destroyed",
         until isDone: @escaping @Sendable (JSONValue?) -> Bool,
         _ request: (APIClient) async throws -> APIClient.Answer
     ) async throws {
         let client = try answer.client()
-        let old = wait ? Set(try await client.provisionLog(logPath)) : []
+        let old = if wait, let logPath { Set(try await client.provisionLog(logPath)) } else { Set<ProvisionLogLine>() }
         let taken = try await request(client)
         guard wait else { return try await answer.show(resource, taken) }
         let style = TextStyle.standard(for: .error)

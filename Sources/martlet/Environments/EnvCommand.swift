@@ -25,21 +25,21 @@ struct EnvCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await list.show(
-                .environment, paging: .id(parameter: "after"),
+                .environment, paging: .last(parameter: "after"),
                 whenEmpty: "You have no environments yet: 'martlet env create --name NAME' makes one.")
         }
     }
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show one.")
-        @OptionGroup var environment: EnvironmentOptions
+        @OptionGroup var environment: OneOptions
 
-        func run() async throws { try await environment.answer.show(.environment, at: environment.path()) }
+        func run() async throws { try await environment.show(.environment) }
     }
 
     struct Start: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Wake one.")
-        @OptionGroup var environment: EnvironmentOptions
+        @OptionGroup var environment: OneOptions
         @OptionGroup var waiting: Waiting
 
         func run() async throws { try await environment.move("start", waiting, until: isIn("running")) }
@@ -47,7 +47,7 @@ struct EnvCommand: AsyncParsableCommand {
 
     struct Stop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Put one to sleep; its home stays.")
-        @OptionGroup var environment: EnvironmentOptions
+        @OptionGroup var environment: OneOptions
         @OptionGroup var waiting: Waiting
 
         func run() async throws { try await environment.move("stop", waiting, until: isIn("stopped")) }
@@ -55,7 +55,7 @@ struct EnvCommand: AsyncParsableCommand {
 
     struct Recover: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Take one out of state 'error': start it again.")
-        @OptionGroup var environment: EnvironmentOptions
+        @OptionGroup var environment: OneOptions
         @OptionGroup var waiting: Waiting
 
         func run() async throws { try await environment.move("recover", waiting, until: isIn("running")) }
@@ -63,12 +63,12 @@ struct EnvCommand: AsyncParsableCommand {
 
     struct Destroy: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Remove one and everything in its home.")
-        @OptionGroup var environment: EnvironmentOptions
+        @OptionGroup var environment: OneOptions
         @OptionGroup var waiting: Waiting
         @OptionGroup var confirmation: Confirmation
 
         func run() async throws {
-            let path = try environment.path()
+            let path = try Resource.environment.path(of: environment.name)
             try await confirmation.confirm("This removes the environment \(environment.name) and all files in it")
             try await waiting.carryOut(
                 environment.answer, .environment, try Transition.environment(environment.name), until: isGone
@@ -84,7 +84,7 @@ struct EnvCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await list.show(
-                .audit, at: "\(try Resource.environment.path(of: name))/audit", paging: .id(parameter: "before"),
+                .audit, at: "\(try Resource.environment.path(of: name))/audit", paging: .last(parameter: "before"),
                 whenEmpty: "Nothing was done to it.")
         }
     }
@@ -99,20 +99,11 @@ struct EnvCommand: AsyncParsableCommand {
     }
 }
 
-/// What commands have in common that are about one environment.
-struct EnvironmentOptions: ParsableArguments {
-    @OptionGroup var answer: AnswerOptions
-    @Argument(help: "Its slug or id.") var name: String
-
-    func path() throws -> String { try Resource.environment.path(of: name) }
-
-    func move(
+extension OneOptions {
+    fileprivate func move(
         _ verb: String, _ waiting: Waiting, until isDone: @escaping @Sendable (JSONValue?) -> Bool
     ) async throws {
-        let path = "\(try path())/\(verb)"
-        try await waiting.carryOut(answer, .environment, try .environment(name), until: isDone) {
-            try await $0.call("POST", path)
-        }
+        try await move(.environment, verb, waiting, try .environment(name), until: isDone)
     }
 }
 

@@ -13,7 +13,7 @@ struct EnvUpdateCommand: AsyncParsableCommand {
               martlet env update env_ab12cd34 --no-vars --no-duration
             """)
 
-    @OptionGroup var environment: EnvironmentOptions
+    @OptionGroup var environment: OneOptions
     @Option(help: "What to know it by.") var name: String?
     @OptionGroup var setup: SetupOptions
     @Flag(help: "Take all variables away.") var noVars = false
@@ -41,7 +41,6 @@ struct EnvUpdateCommand: AsyncParsableCommand {
         if noVars { change["environmentVars"] = .null }
         if noInitScript { change["initScript"] = .null }
         if noDuration { change["durationHours"] = .null }
-        guard !change.isEmpty else { throw ValidationError("Say what is to change: see --help.") }
-        try await environment.answer.show(.environment, "PATCH", at: environment.path(), json: JSONValue.object(change))
+        try await environment.change(.environment, change)
     }
 }
