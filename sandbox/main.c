@@ -129,6 +129,7 @@ int main(int count, char **words)
             warn("the loopback device is not up");
     }
     runner.pid = getpid();
+    runner.keeper = -1;
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
     runner.confinement = confinement_probe(&runner.config);

@@ -47,6 +47,19 @@ uint8_t *base64_decode(const char *text, size_t length, size_t *decoded_length);
 /* "SIGSEGV" for 11; "SIG34" for one without a name of its own. Valid until the next call. */
 const char *signal_name(int number);
 
+/* Closes a descriptor that is open and forgets it. */
+void close_end(int *end);
+void free_texts(char **texts);
+
+/* ---- pass.c: descriptors between processes ---------------------------------------------------- */
+
+enum { PASS_MAX = 16 };
+
+/* False if the peer is gone, or with MSG_DONTWAIT among `flags` has no room. */
+bool pass(int socket, const void *bytes, size_t length, const int *descriptors, size_t count, int flags);
+/* What recvmsg returns; as many descriptors as came. */
+ssize_t receive_passed(int socket, void *bytes, size_t length, int descriptors[PASS_MAX], size_t *count, int flags);
+
 /* ---- config.c: the configuration file --------------------------------------------------------- */
 
 /* 0 means "not said" in every field. */
@@ -182,9 +195,10 @@ void refuse(struct refusal *refusal, const char *code, const char *format, ...) 
 bool request_parse(const char *text, size_t length, const char *secret, struct request *request,
                    struct refusal *refusal);
 void request_free(struct request *request);
-/* Writes the code file and the request's files below `directory`, owned by `user`. */
-bool request_write_files(const struct request *request, int directory, const char *code_name, const struct user *user,
-                         struct refusal *refusal);
+/* Writes the code file (which may be there already, if `code_exists`) and the request's files below `directory`, owned
+ * by `user`. */
+bool request_write_files(const struct request *request, int directory, const char *code_name, bool code_exists,
+                         const struct user *user, struct refusal *refusal);
 
 /* ---- cgroup.c --------------------------------------------------------------------------------- */
 
@@ -208,6 +222,8 @@ void cgroup_prepare(struct cgroup_roots *roots);
 /* Whether runs get a limit of this controller, "memory" or "pids", from the kernel. */
 bool cgroup_limits(const struct cgroup_roots *roots, const char *controller);
 void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits);
+/* Other limits for a group that is there. */
+void cgroup_adjust(struct cgroup *group, const struct limits *limits);
 void cgroup_enter(const struct cgroup *group);
 void cgroup_usage(const struct cgroup *group, struct cgroup_usage *usage);
 void cgroup_remove(struct cgroup *group);
@@ -255,7 +271,9 @@ int64_t tree_proportional_bytes(int procfs, pid_t root);
 /* Kills the descendants of `root`; returns how many were found. */
 size_t tree_kill(pid_t root);
 
-/* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
+/* ---- A run before, and without, its request --------------------------------------------------- */
+
+#define RUN_DIRECTORY "/tmp/run" /* where programs start, in their own /tmp */
 
 struct runner {
     struct config config;
@@ -264,29 +282,129 @@ struct runner {
     struct sock_fprog filter;
     pid_t pid; /* of the server */
     int64_t started_at;
+    int keeper; /* where supervisors ask for kits; -1 without a keeper */
 };
+
+enum stage_kind { STAGE_COMPILE, STAGE_RUN };
+
+/* What a process executes before its request is there. */
+struct command {
+    char *path, **words, **environment;
+};
+
+/* All that an init knows. */
+struct stage {
+    const struct runner *runner;
+    struct limits limits;
+    struct cgroup cgroup;
+    int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
+    int input, output, error; /* the program's ends of the three pipes */
+    int launch;               /* the program's end of its channel */
+    char directory[64];       /* where the program starts: RUN_DIRECTORY, or a private one without namespaces */
+    const struct command *warm;
+    const char *early; /* a file that has to be there, if empty, when `warm` is executed */
+    bool zygote;       /* the program goes on in a fork of this process */
+    bool dies_with_parent;
+    bool final; /* no other program follows */
+};
+
+/* From init to supervisor. */
+struct report {
+    enum { REPORT_BORN, REPORT_READY, REPORT_ENDED, REPORT_REFUSED } kind;
+    int status;          /* REPORT_ENDED: as of waitpid */
+    pid_t pid;           /* REPORT_BORN, with the pidfd beside it */
+    struct rusage usage; /* REPORT_ENDED: of all processes that were waited for */
+    struct refusal refusal;
+};
+
+/* From supervisor to init. */
+struct order {
+    enum { ORDER_SIGNAL, ORDER_RESIZE, ORDER_FINAL, ORDER_NEXT, ORDER_LEAVE } kind;
+    int value; /* a signal's number, megabytes of /tmp */
+};
+
+/* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
+
+/* Sets up, forks the process that will be the program, reaps, reports; as PID 1 of the run's namespace. Returns only in
+ * a fork of a zygote, where the program is to begin. */
+void stage_main(struct stage *stage);
+
+/* ---- program.c: a process that waits to be the program ---------------------------------------- */
+
+enum {
+    WARM_DESCRIPTOR = 900, /* where an interpreter that is up reads its launch */
+    LAUNCH_HEADER = 16,    /* bytes of a launch before its texts */
+    PROGRAM_READY = 'R',   /* sent on the channel by a process that waits */
+};
+
+/* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
+void program_main(const struct stage *stage);
+
+/* ---- kit.c: runs made ahead ------------------------------------------------------------------- */
+
+/* What an init passes on; the last four only where there are namespaces. */
+enum kit_part { KIT_DIRECTORY, KIT_LAUNCH, KIT_PROCFS, KIT_TMPFS, KIT_MOUNTS, KIT_NETWORK, KIT_PARTS };
+
+struct kit {
+    pid_t init;
+    int ended; /* pidfd of the init */
+    int control, input, output, error;
+    int parts[KIT_PARTS]; /* by `enum kit_part`; holding on to the namespaces keeps their end off the critical path */
+    struct cgroup cgroup;
+    struct limits limits; /* that it was made for */
+    char path[64];
+    bool namespaced;
+    bool is_warm;          /* an interpreter is up */
+    int64_t cpu_before_ms; /* used before it was handed over */
+};
+
+struct recipe {
+    const struct command *warm; /* NULL: the process waits before it executes anything */
+    const char *early;
+    int zygote; /* 0, or a socket: the init is a fork of that process */
+    bool dies_with_parent;
+};
+
+/* No descriptors, no process. */
+void kit_clear(struct kit *kit);
+/* False if the zygote is gone. Otherwise the kit is usable once a REPORT_READY was received. */
+bool kit_begin(struct kit *kit, const struct runner *runner, const struct limits *limits, const struct recipe *recipe);
+/* 1 with a report, 0 if there is none, -1 if there will be none. Descriptors go into their places. */
+int kit_receive(struct kit *kit, struct report *report);
+bool kit_order(const struct kit *kit, int kind, int value);
+/* Has the run end. `at_once`: by killing its init, which without namespaces may leave something. */
+void kit_kill(const struct kit *kit, bool at_once);
+bool kit_hand_over(int socket, struct kit *kit);
+bool kit_take_over(int socket, struct kit *kit, const struct runner *runner);
+void kit_close(struct kit *kit);
+void kit_remove_directory(const struct kit *kit, const struct runner *runner);
+
+/* ---- warm.c: what a runtime says about running ahead of its requests -------------------------- */
+
+/* Whether this request can be served by an interpreter that is up: it asks for nothing that is read at its start. */
+bool warm_suits(const struct runtime *runtime, const struct request *request);
+
+/* ---- keeper.c: kits made ahead ---------------------------------------------------------------- */
+
+/* What a supervisor asks for; the socket for the answer comes beside it. */
+struct ticket {
+    char runtime[64];
+    struct limits limits;
+    bool warm; /* an interpreter that is up will do */
+};
+
+/* ---- launch.c --------------------------------------------------------------------------------- */
 
 struct run {
     const struct runner *runner;
     struct request request;
     const struct runtime *runtime;
     struct limits limits;
-    struct cgroup cgroup;
-    int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
-    int input, output, error; /* the program's ends of the three pipes, or the supervisor's */
-    char directory[64];       /* where the program starts: /tmp/run, or a private one without namespaces */
+    const char *directory; /* as the program sees it */
 };
 
-/* From init to supervisor. REPORT_STARTED carries the descriptors of the run's /proc and tmpfs, if it has its own. */
-struct report {
-    enum { REPORT_STARTED, REPORT_ENDED, REPORT_REFUSED } kind;
-    enum { STAGE_COMPILE, STAGE_RUN } stage;
-    int status; /* as of waitpid */
-    struct refusal refusal;
-};
-
-/* Sets the run up, starts its program, reaps, reports. Runs as PID 1 of the run's namespace. */
-_Noreturn void stage_main(struct run *run);
+/* The block that makes a waiting process this step's program (to be freed); NULL with `refusal` filled. */
+char *launch_build(const struct run *run, enum stage_kind stage, size_t *length, struct refusal *refusal);
 
 /* ---- run.c: the supervisor of one connection -------------------------------------------------- */
 

@@ -86,6 +86,20 @@ char *copy_text(const char *text)
     return copy;
 }
 
+void free_texts(char **texts)
+{
+    for (char **text = texts; *text; text++)
+        free(*text);
+    free(texts);
+}
+
+void close_end(int *end)
+{
+    if (*end >= 0)
+        close(*end);
+    *end = -1;
+}
+
 bool read_text_at(int directory, const char *path, char *buffer, size_t size)
 {
     int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
