@@ -86,6 +86,7 @@ bool kit_begin(struct kit *kit, const struct runner *runner, const struct limits
                           .warm = recipe->warm,
                           .early = recipe->early,
                           .zygote = recipe->zygote > 0,
+                          .unhurried = recipe->unhurried,
                           .dies_with_parent = recipe->dies_with_parent};
     kit_clear(kit);
     kit->limits = *limits;

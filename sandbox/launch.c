@@ -11,26 +11,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char **environment_of(const struct run *run)
+json_t *environment_base(const struct runner *runner, const struct runtime *runtime, const char *directory)
 {
-    const struct user *user = &run->runner->config.user;
+    const struct user *user = &runner->config.user;
     json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:s}", "PATH", SEARCH_PATH, "HOME", user->home, "USER", user->name,
                             "LANG", "C.UTF-8", "TERM", "dumb");
-    if (run->request.id)
-        json_object_set_new(all, "MARTLET_EXECUTION_ID", json_string(run->request.id));
-    if (!run->runner->confinement.namespaces)
-        json_object_set_new(all, "TMPDIR", json_string(run->directory));
-    json_object_update(all, json_object_get(run->runtime->spec, "env"));
-    json_object_update(all, (json_t *)run->request.env);
+    if (!runner->confinement.namespaces)
+        json_object_set_new(all, "TMPDIR", json_string(directory));
+    json_object_update(all, json_object_get(runtime->spec, "env"));
+    return all;
+}
 
-    char **environment = allocate((json_object_size(all) + 1) * sizeof *environment);
+char **environment_texts(json_t *object)
+{
+    char **environment = allocate((json_object_size(object) + 1) * sizeof *environment);
     size_t count = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(all, key, value) if (json_is_string(value) && asprintf(&environment[count++], "%s=%s", key,
-                                                                               json_string_value(value)) < 0)
+    json_object_foreach(object, key, value) if (json_is_string(value) && asprintf(&environment[count++], "%s=%s", key,
+                                                                                  json_string_value(value)) < 0)
         die("out of memory");
-    json_decref(all);
+    json_decref(object);
     return environment;
 }
 
@@ -48,14 +49,19 @@ char *launch_build(const struct run *run, enum stage_kind stage, size_t *length,
 {
     const char *name = stage == STAGE_COMPILE ? "compile" : "run";
     const json_t *more = stage == STAGE_COMPILE ? NULL : run->request.args;
-    char **words = runtime_command(&run->runner->runtimes, run->runtime, name, run->directory, more);
+    char **words = runtime_words(&run->runner->runtimes, run->runtime, json_object_get(run->runtime->spec, name),
+                                 run->directory, more);
     char *path = command_find(words[0]);
     if (!path && words[0][0] != '.') {
         refuse(refusal, "runtime_unavailable", "%s is not installed.", words[0]);
         free_texts(words);
         return NULL;
     }
-    char **environment = environment_of(run);
+    json_t *variables = environment_base(run->runner, run->runtime, run->directory);
+    if (run->request.id)
+        json_object_set_new(variables, "MARTLET_EXECUTION_ID", json_string(run->request.id));
+    json_object_update(variables, (json_t *)run->request.env);
+    char **environment = environment_texts(variables);
     char *block = NULL, header[LAUNCH_HEADER + 1];
     size_t size = 0;
     FILE *out = open_memstream(&block, &size);

@@ -159,7 +159,8 @@ bool request_parse(const char *text, size_t length, const char *secret, struct r
                    struct refusal *refusal)
 {
     json_error_t error;
-    *request = (struct request){.json = json_loadb(text, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error)};
+    *request = (struct request){.size = length};
+    request->json = json_loadb(text, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
     if (!request->json) {
         refuse(refusal, "bad_request", "The request is not JSON: line %d, column %d.", error.line, error.column);
         return false;

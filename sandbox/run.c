@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 10 * 1000 };
+enum { ANSWER_MS = 10 * 1000, FIRST_WATCH_MS = 5, TRIM_BYTES = 64 * 1024 };
 
 struct supervisor me;
 volatile sig_atomic_t terminated;
@@ -61,6 +61,7 @@ static void announce(void)
     if (me.announced)
         return;
     me.announced = true;
+    me.next_watch = monotonic_ms() + FIRST_WATCH_MS;
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
     format_into(text, sizeof text, "{\"pid\":%d}", (int)me.kit.init);
     start_frame(FRAME_STARTED, text, strlen(text));
@@ -71,8 +72,10 @@ static void step_begun(void)
 {
     announce();
     if (me.stage == STAGE_RUN) { /* the request may be megabytes, and this process lives as long as the program */
+        bool large = me.run.request.size > TRIM_BYTES;
         request_free(&me.run.request);
-        malloc_trim(0);
+        if (large)
+            malloc_trim(0);
     }
 }
 
@@ -96,7 +99,7 @@ static void read_channel(void)
         }
         bool unread = got < 0; /* the launch was not even read */
         close_end(channel);
-        if (unread && !me.announced)
+        if (unread && !me.announced && !me.ours && me.killed_for == NOT_KILLED)
             start_over();
         else if (!me.refusal.code[0] && me.launched)
             step_begun();
@@ -198,6 +201,10 @@ void serve_run(void)
             read_channel();
         if (watched[CONTROL].revents)
             read_reports();
+        if (me.started_over) { /* what was seen was of another kit */
+            me.started_over = false;
+            continue;
+        }
         if (watched[OOM].revents)
             suspect_memory();
         if (watched[SOCKET].revents & (POLLRDHUP | POLLHUP | POLLERR))

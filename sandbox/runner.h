@@ -38,6 +38,8 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void format_into(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 char *copy_text(const char *text);
 void *allocate(size_t size);
+/* Zeroes that all processes forked later share. */
+void *shared_memory(size_t size);
 int64_t monotonic_ms(void);
 /* Whole small file into `buffer` as a C string; false (with errno) if it cannot be read. */
 bool read_text_at(int directory, const char *path, char *buffer, size_t size);
@@ -87,6 +89,7 @@ struct config {
     struct limits limits; /* the ceiling: every field is set */
     struct cgroup_roots cgroup;
     bool bounded;        /* something around the VM bounds its processes: RLIMIT_NPROC need not */
+    bool warm;           /* kits are made ahead */
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -164,21 +167,25 @@ struct runtimes {
 #define SEARCH_PATH "/usr/local/bin:/usr/bin:/bin"
 
 void runtimes_load(struct runtimes *runtimes, const char *directory);
-/* Loads again if a folder was added or removed since, or if `force`. */
-void runtimes_refresh(struct runtimes *runtimes, bool force);
+/* Loads again if a folder was added or removed since, or if `force`; whether it did. */
+bool runtimes_refresh(struct runtimes *runtimes, bool force);
 const struct runtime *runtimes_find(const struct runtimes *runtimes, const char *name);
 /* Absolute path of a command, looked up in SEARCH_PATH unless it holds a slash; NULL if there is none. */
 char *command_find(const char *name);
 bool runtime_available(const struct runtime *runtime);
-/* One step's words ("compile", "run") with {file}, {binary}, {dir}, {runtime} replaced; NULL-terminated; NULL if it has
- * none. */
-char **runtime_command(const struct runtimes *runtimes, const struct runtime *runtime, const char *step,
-                       const char *directory, const json_t *more);
+bool is_words(const json_t *value);
+/* Words with {file}, {binary}, {dir}, {runtime} replaced, and `more` behind them;
+ * NULL-terminated. */
+char **runtime_words(const struct runtimes *runtimes, const struct runtime *runtime, const json_t *words,
+                     const char *directory, const json_t *more);
+char *runtime_expand(const struct runtimes *runtimes, const struct runtime *runtime, const char *word,
+                     const char *directory);
 
 /* ---- request.c: what a client asks for -------------------------------------------------------- */
 
 struct request {
     json_t *json; /* owns every string below */
+    size_t size;  /* of its text */
     enum { OP_RUN, OP_PING, OP_RUNTIMES } op;
     const char *id, *language;
     const json_t *args, *env, *files;
@@ -275,6 +282,14 @@ size_t tree_kill(pid_t root);
 
 #define RUN_DIRECTORY "/tmp/run" /* where programs start, in their own /tmp */
 
+/* What the keeper does, for whoever asks; written by the keeper only. */
+struct figures {
+    struct {
+        int ready;      /* kits that wait */
+        int64_t served; /* kits that were given to runs */
+    } runtimes[MAX_RUNTIMES], plain;
+};
+
 struct runner {
     struct config config;
     struct runtimes runtimes;
@@ -282,7 +297,8 @@ struct runner {
     struct sock_fprog filter;
     pid_t pid; /* of the server */
     int64_t started_at;
-    int keeper; /* where supervisors ask for kits; -1 without a keeper */
+    int keeper;              /* where supervisors ask for kits; -1 without a keeper */
+    struct figures *figures; /* shared by all processes of the runner */
 };
 
 enum stage_kind { STAGE_COMPILE, STAGE_RUN };
@@ -304,6 +320,7 @@ struct stage {
     const struct command *warm;
     const char *early; /* a file that has to be there, if empty, when `warm` is executed */
     bool zygote;       /* the program goes on in a fork of this process */
+    bool unhurried;    /* a fork of a zygote may take the time to be faster later */
     bool dies_with_parent;
     bool final; /* no other program follows */
 };
@@ -362,6 +379,7 @@ struct recipe {
     const struct command *warm; /* NULL: the process waits before it executes anything */
     const char *early;
     int zygote; /* 0, or a socket: the init is a fork of that process */
+    bool unhurried;
     bool dies_with_parent;
 };
 
@@ -381,10 +399,38 @@ void kit_remove_directory(const struct kit *kit, const struct runner *runner);
 
 /* ---- warm.c: what a runtime says about running ahead of its requests -------------------------- */
 
+enum {
+    WARM_LIBRARY = WARM_DESCRIPTOR + 1, /* what makes a zygote of an interpreter */
+    WARM_PLAN,                          /* struct plan */
+};
+
+struct warm {
+    enum { WARM_NONE, WARM_PRESPAWN, WARM_FORK } mode;
+    struct command command;
+    const char *file;
+};
+
+/* What a zygote has to know of the runner; the filter's instructions follow. Pointers in `config` mean nothing. */
+struct plan {
+    struct config config;
+    struct confinement confinement;
+    unsigned short instructions;
+};
+
+/* What is wrong with this value of the field; NULL if nothing is. */
+const char *warm_problem(const json_t *warm);
+/* False where the runtime, or this place, has no warm mode. */
+bool warm_load(const struct runner *runner, const struct runtime *runtime, struct warm *warm);
+/* Starts an interpreter that forks kits; its pid, or -1. `socket` is what recipes take. */
+pid_t zygote_start(const struct runner *runner, const struct warm *warm, int *socket);
+
 /* Whether this request can be served by an interpreter that is up: it asks for nothing that is read at its start. */
 bool warm_suits(const struct runtime *runtime, const struct request *request);
 
 /* ---- keeper.c: kits made ahead ---------------------------------------------------------------- */
+
+/* Answers tickets that come to `inbox`, until SIGTERM. */
+_Noreturn void keeper_main(struct runner *runner, int inbox);
 
 /* What a supervisor asks for; the socket for the answer comes beside it. */
 struct ticket {
@@ -403,6 +449,10 @@ struct run {
     const char *directory; /* as the program sees it */
 };
 
+/* The variables of every run of a runtime, as an object. */
+json_t *environment_base(const struct runner *runner, const struct runtime *runtime, const char *directory);
+/* NAME=VALUE texts, NULL-terminated; takes the object over. */
+char **environment_texts(json_t *object);
 /* The block that makes a waiting process this step's program (to be freed); NULL with `refusal` filled. */
 char *launch_build(const struct run *run, enum stage_kind stage, size_t *length, struct refusal *refusal);
 

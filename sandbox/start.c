@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEEPER_MS = 500, LAUNCH_MS = 10 * 1000 };
+enum { KEEPER_MS = 5000, LAUNCH_MS = 10 * 1000 };
 
 /* ---- Limits ----------------------------------------------------------------------------------- */
 
@@ -98,6 +98,7 @@ void start_over(void)
     cgroup_remove(&me.kit.cgroup);
     kit_close(&me.kit);
     begin_kit();
+    me.started_over = true;
     me.launched = false;
     me.word_length = 0;
     me.run.directory = me.kit.path;

@@ -62,6 +62,20 @@ static void answer_json(json_t *json)
     json_decref(json);
 }
 
+/* Kits that wait and kits that were used, by language; those of no language yet are "plain". */
+static json_t *describe_kits(const struct runner *runner)
+{
+    const struct figures *figures = runner->figures;
+    json_t *all = json_pack("{s:{s:i, s:I}}", "plain", "ready", figures->plain.ready, "served",
+                            (json_int_t)figures->plain.served);
+    for (size_t i = 0; i < runner->runtimes.count; i++)
+        if (json_is_object(json_object_get(runner->runtimes.items[i].spec, "warm")))
+            json_object_set_new(all, runner->runtimes.items[i].name,
+                                json_pack("{s:i, s:I}", "ready", figures->runtimes[i].ready, "served",
+                                          (json_int_t)figures->runtimes[i].served));
+    return all;
+}
+
 static json_t *describe_runner(unsigned live_runs)
 {
     const struct runner *runner = me.runner;
@@ -71,9 +85,9 @@ static json_t *describe_runner(unsigned live_runs)
         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
                   confinement->network, "user", confinement->switch_user, "memoryGroup", cgroup_limits(roots, "memory"),
                   "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1);
-    return json_pack("{s:s, s:I, s:i, s:o}", "version", MARTLET_VERSION, "uptimeMs",
+    return json_pack("{s:s, s:I, s:i, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",
                      (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement",
-                     confined);
+                     confined, "warm", describe_kits(runner));
 }
 
 static void refuse_connection(const struct refusal *refusal)

@@ -27,6 +27,7 @@ struct supervisor {
     bool ours;               /* the init is a child of this process */
     enum stage_kind stage;   /* that runs, or is to run next */
     bool launched;           /* its launch was sent */
+    bool started_over;       /* the kit is another one since the last look */
     char word[1 + sizeof(struct refusal)]; /* what came back on the channel so far */
     size_t word_length;
 
