@@ -99,7 +99,8 @@ struct SimulatedOVH: TestTrait, TestScoping {
                         try body("bash", "cat ~/made; echo \"$GREETING\"", ["environment": slug]))
                     #expect(run.stdout == "hello from /home/martlet\nin the repository\nhello\n", "\(run.last as Any)")
                     #expect(
-                        !run.contains { $0.message?.contains("Installing") == true }, "the worker has brought the runner")
+                        !run.contains { $0.message?.contains("Installing") == true },
+                        "the worker has brought the runner")
                     #expect(!worker.log.contains("setup not carried out"))
                 }
             }

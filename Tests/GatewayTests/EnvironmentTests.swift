@@ -36,6 +36,8 @@ extension LiveTests {
             #expect(changed["environmentVars"] as? [String] == ["A", "B"])
             let listed = try await bench.call("GET", "/v1/environments").json["environments"] as? [[String: Any]]
             #expect(listed?.compactMap { $0["slug"] as? String } == [slug])
+            let rest = try await bench.call("GET", "/v1/environments?after=\(id)").json["environments"] as? [Any]
+            #expect(rest?.isEmpty == true)
             #expect(try await bench.call("POST", "/v1/environments/\(slug)/stop").status == 409)
             let lines = try await bench.call("GET", "/v1/environments/\(slug)/audit").json["audit"] as? [[String: Any]]
             let actions = lines?.compactMap { $0["action"] as? String } ?? []

@@ -14,14 +14,14 @@ package struct UnknownVMStore: Sendable {
 
     /// By provider and id, at most 500; `after` continues after the last of a page.
     package func list(
-        provider: String? = nil, limit: Int = 100, after: UnknownVM? = nil
+        provider: String? = nil, limit: Int = 100, after: (provider: String, id: String)? = nil
     ) async throws -> [UnknownVM] {
         try await ServiceError.translating("Unknown VMs not read") {
             try await database.query(
                 """
                 SELECT \(raw: Self.columns) FROM unknown_vms
                 WHERE provider = COALESCE(\(provider?.withoutNUL)::text, provider)
-                    AND (provider, external_id) > (\(after?.provider ?? "")::text, \(after?.externalID ?? "")::text)
+                    AND (provider, external_id) > (\(after?.provider.withoutNUL ?? "")::text, \(after?.id.withoutNUL ?? "")::text)
                 ORDER BY provider, external_id LIMIT \(min(max(limit, 1), 500))
                 """
             ).map(UnknownVM.init)

@@ -31,7 +31,7 @@ struct EnvironmentRoutes: Sendable {
                     .query("after", "The id of the last of the page before.", Schema.id("")),
                 ], answers: [.json("A page.", Schemas.list("environments", of: "Environment"))])
         ) { exchange, caller, _ in
-            let after = try exchange.target.identifier("after", EnvironmentID.init)
+            let after = try exchange.target.identifier("after", EnvironmentID.init(_:))
             let limit = try exchange.target.limit(1...200) ?? 100
             try await exchange.respond(json: List(environments: try await operations.list(caller, limit, after)))
         }
@@ -178,7 +178,7 @@ struct EnvironmentRoutes: Sendable {
                 errors: [.environmentNotFound])
         ) { exchange, caller, parameters in
             struct Runs: Encodable { let executions: [ExecutionView] }
-            let before = try exchange.target.identifier("before", ExecutionID.init)
+            let before = try exchange.target.identifier("before", ExecutionID.init(_:))
             let limit = try exchange.target.limit(1...200) ?? 50
             let runs = try await operations.executions(parameters["slug"] ?? "", caller, limit, before)
             try await exchange.respond(json: Runs(executions: runs))
