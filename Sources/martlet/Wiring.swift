@@ -30,7 +30,8 @@ struct Wiring: Sendable {
         let redis = try RedisClient(url: redisURL, logger: Logger(label: "martlet.redis"))
         let database = PostgresPool(url: databaseURL, size: 16, logger: Logger(label: "martlet.postgresql"))
         let fleet = Fleet(
-            database: database, redis: redis, secrets: try SecretBox(key: key), logger: Logger(label: "martlet.fleet"))
+            database: database, redis: redis, secrets: try SecretBox(key: key),
+            configuration: settings.worker.fleetConfiguration, logger: Logger(label: "martlet.fleet"))
         let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
         let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
         do {
@@ -87,7 +88,8 @@ struct Wiring: Sendable {
             .map { MeasuredProvider($0, seconds) }
         let worker = WorkerService(
             fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
-            configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
+            configuration: settings.worker.workerConfiguration(name: name),
+            metrics: WorkerMetrics(in: registry), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
     }
 
@@ -232,6 +234,26 @@ enum VMProviders {
         OperatorError(
             .invalidSetting, "This version has no provider '\(name)'.",
             hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
+    }
+}
+
+extension WorkerSettings {
+    fileprivate var fleetConfiguration: FleetConfiguration {
+        var configuration = FleetConfiguration()
+        configuration.jobs.provision = JobPolicy(attempts: jobAttempts.provision, backoff: jobBackoff.provision)
+        configuration.jobs.control = JobPolicy(attempts: jobAttempts.control, backoff: jobBackoff.control)
+        return configuration
+    }
+
+    fileprivate func workerConfiguration(name: String) -> WorkerConfiguration {
+        var configuration = WorkerConfiguration(name: name)
+        configuration.provisionConcurrency = provisionConcurrency
+        configuration.controlConcurrency = controlConcurrency
+        configuration.sweepInterval = sweepInterval
+        configuration.reconcileInterval = reconcileInterval
+        configuration.pruneInterval = pruneInterval
+        configuration.drainTimeout = drainTimeout
+        return configuration
     }
 }
 
