@@ -159,7 +159,7 @@ let package = Package(
             name: "WorkerTests",
             dependencies: [
                 "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis",
-                "TestSupport", "Worker", logging,
+                "Telemetry", "TestSupport", "Worker", lifecycle, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -30,7 +30,8 @@ struct Wiring: Sendable {
         let redis = try RedisClient(url: redisURL, logger: Logger(label: "martlet.redis"))
         let database = PostgresPool(url: databaseURL, size: 16, logger: Logger(label: "martlet.postgresql"))
         let fleet = Fleet(
-            database: database, redis: redis, secrets: try SecretBox(key: key), logger: Logger(label: "martlet.fleet"))
+            database: database, redis: redis, secrets: try SecretBox(key: key),
+            configuration: settings.worker.fleetConfiguration, logger: Logger(label: "martlet.fleet"))
         let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
         let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
         do {
@@ -85,11 +86,11 @@ struct Wiring: Sendable {
         let seconds = MeasuredProvider.seconds(in: registry)
         let providers = try VMProviders.makeAll(settings, logger: Logger(label: "martlet.provider"))
             .map { MeasuredProvider($0, seconds) }
-        var configuration = WorkerConfiguration(name: name)
+        var configuration = settings.worker.workerConfiguration(name: name)
         if providers.contains(where: { !$0.kind.bringsRunner }) { configuration.runner = runnerFiles }
         let worker = WorkerService(
             fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
-            configuration: configuration, logger: Logger(label: "martlet.worker"))
+            configuration: configuration, metrics: WorkerMetrics(in: registry), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
     }
 
@@ -238,6 +239,26 @@ enum VMProviders {
         OperatorError(
             .invalidSetting, "This version has no provider '\(name)'.",
             hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
+    }
+}
+
+extension WorkerSettings {
+    fileprivate var fleetConfiguration: FleetConfiguration {
+        var configuration = FleetConfiguration()
+        configuration.jobs.provision = JobPolicy(attempts: jobAttempts.provision, backoff: jobBackoff.provision)
+        configuration.jobs.control = JobPolicy(attempts: jobAttempts.control, backoff: jobBackoff.control)
+        return configuration
+    }
+
+    fileprivate func workerConfiguration(name: String) -> WorkerConfiguration {
+        var configuration = WorkerConfiguration(name: name)
+        configuration.provisionConcurrency = provisionConcurrency
+        configuration.controlConcurrency = controlConcurrency
+        configuration.sweepInterval = sweepInterval
+        configuration.reconcileInterval = reconcileInterval
+        configuration.pruneInterval = pruneInterval
+        configuration.drainTimeout = drainTimeout
+        return configuration
     }
 }
 

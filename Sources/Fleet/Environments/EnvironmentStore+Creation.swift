@@ -100,13 +100,13 @@ extension EnvironmentStore {
                 SELECT id, user_id, \(actor.kind)::text, \(actor.id)::text, 'create', 'requested', state, generation,
                     \(requestID)::text
                 FROM moved),
-            \(Self.queued(EnvironmentAction(entering: .provisioning), requestID))
+            \(queued(EnvironmentAction(entering: .provisioning), requestID))
             SELECT \(raw: Self.columns), (SELECT data FROM queued) AS job_data FROM moved
             """)
         guard let row = rows.first else {
             throw ServiceError(
                 .internalError, "Environment not created: the database returned no row.", hint: "Try again.")
         }
-        return try CommittedMove(row: row)
+        return try CommittedMove(row: row, policies: outbox.policies)
     }
 }

@@ -129,8 +129,8 @@ package struct UnknownVMStore: Sendable {
                     INSERT INTO job_outbox (queue, name, job_id, data, attempts, backoff_ms)
                     SELECT \(EnvironmentAction.destroy.queue)::text, \(UnknownVMJob.name)::text,
                         'unknown-' || md5(\(provider + "/" + id)::text) || '-' || (extract(epoch FROM now())::bigint / 60),
-                        \(data)::text, \(EnvironmentAction.destroy.attempts)::integer,
-                        \(EnvironmentAction.destroy.backoffMs)::integer
+                        \(data)::text, \(outbox.policies.control.attempts)::integer,
+                        \(outbox.policies.control.backoffMs)::integer
                     ON CONFLICT (job_id) DO UPDATE SET data = excluded.data
                     RETURNING queue, name, job_id, data, attempts, backoff_ms),
                 audited AS (
