@@ -60,6 +60,7 @@ package actor LoopbackServer {
         case sink  // reads and counts
         case ticks(every: Duration)  // sends a line again and again
         case answer(@Sendable (_ request: String) -> String)  // to the head of one HTTP request, and hangs up
+        case answers(@Sendable (_ request: String) -> String?)  // to one after another, until it is nil: then hangs up
     }
 
     package nonisolated let port: Int
@@ -123,17 +124,27 @@ package actor LoopbackServer {
                 offset += bytes.count
             }
         case .answer(let respond):
-            var request: [UInt8] = []
-            while !request.suffix(4).elementsEqual("\r\n\r\n".utf8), let bytes = try await read(connection) {
-                request += bytes
+            let request = try await head(from: connection)
+            try await write(Array(respond(request).utf8)[...], to: connection)
+        case .answers(let respond):
+            while let answer = respond(try await head(from: connection)) {
+                try await write(Array(answer.utf8)[...], to: connection)
             }
-            try await write(Array(respond(String(decoding: request, as: UTF8.self)).utf8)[...], to: connection)
         case .ticks(let interval):
             while true {
                 try await write(Array("a line of output\n".utf8)[...], to: connection)
                 try await loop.sleep(for: interval)
             }
         }
+    }
+
+    /// Of the next HTTP request, which has no body; less where the peer has hung up.
+    private func head(from connection: Int32) async throws -> String {
+        var request: [UInt8] = []
+        while !request.suffix(4).elementsEqual("\r\n\r\n".utf8), let bytes = try await read(connection) {
+            request += bytes
+        }
+        return String(decoding: request, as: UTF8.self)
     }
 
     private func read(_ connection: Int32) async throws -> [UInt8]? {
