@@ -46,6 +46,32 @@ extension LiveTests {
         }
     }
 
+    @Test func anEnvironmentsLogIsShownAndFollowed() async throws {
+        try await withBench { bench in
+            let made = try environment(try await bench.call("POST", "/v1/environments", body: #"{"name":"web"}"#))
+            let slug = try #require(made["slug"] as? String)
+            let id = try #require((made["id"] as? String).flatMap { EnvironmentID($0) })
+            let owner = try #require(try await bench.fleet.users.byName("owner")).id
+            await bench.fleet.provisionLog.append(owner, of: EnvironmentID(), .info, "another's")
+            await bench.fleet.provisionLog.append(owner, of: id, .info, "its own")
+            let shown = try await bench.call("GET", "/v1/environments/\(slug)/logs").json["logs"] as? [[String: String]]
+            #expect(shown?.map { $0["message"] } == ["its own"] && shown?.first?["level"] == "info")
+            try await RawClient.connected(to: bench.port) { client in
+                try await client.send(
+                    "GET /v1/environments/\(id)/logs?follow=1 HTTP/1.1\r\nHost: x\r\n"
+                        + "Authorization: Bearer \(bench.token)\r\n\r\n")
+                let first = try await client.read(
+                    until: "event: log\ndata: {\"level\":\"info\",\"message\":\"its own\"")
+                #expect(first.contains("text/event-stream") && !first.contains("another's"))
+                await bench.fleet.provisionLog.append(owner, of: id, .error, "broke it")
+                try await client.read(until: "event: log\ndata: {\"level\":\"error\",\"message\":\"broke it\"")
+            }
+            let foreign = try await bench.call(
+                "GET", "/v1/environments/\(slug)/logs?follow=1", token: bench.strangersToken)
+            #expect(foreign.status == 404 && !foreign.text.contains("its own"))
+        }
+    }
+
     @Test func theQuotaIsToldAndKept() async throws {
         try await withBench { bench in
             #expect(try await bench.call("POST", "/v1/environments", body: #"{"name":"one"}"#).status == 202)

@@ -45,7 +45,7 @@ extension GatewayOperations {
                 list: { _, _, _ in throw error }, create: { _, _, _ in throw error }, find: { _, _ in throw error },
                 update: { _, _, _, _ in throw error }, change: { _, _, _, _ in throw error },
                 audit: { _, _, _, _ in throw error }, executions: { _, _, _, _ in throw error },
-                quota: { _ in throw error }),
+                log: { _, _ in throw error }, quota: { _ in throw error }),
             unreachable: { [:] })
     }
 }

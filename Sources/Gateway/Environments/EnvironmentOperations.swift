@@ -14,6 +14,8 @@ struct EnvironmentOperations: Sendable {
         @Sendable (_ name: String, Caller, _ limit: Int, _ before: ExecutionID?) async throws -> [ExecutionView]
     var quota: @Sendable (Caller) async throws -> QuotaView
     /// `nil` where answers cannot be kept.
+    /// Throws for what is not the caller's; the answer reads what is done to it.
+    var log: @Sendable (_ name: String, Caller) async throws -> ProvisionLogAnswer
     var idempotency: IdempotencyStore?
 
     /// - Parameter providers: the names of those that make VMs here.
@@ -67,6 +69,16 @@ struct EnvironmentOperations: Sendable {
             quota: { caller in
                 QuotaView(
                     try await fleet.quotas.limits(of: caller.userID), try await fleet.quotas.usage(of: caller.userID))
+            },
+            log: { name, caller in
+                let id = try await own(name, caller, "logs").id
+                return ProvisionLogAnswer(
+                    recent: { try await fleet.provisionLog.recent(id).map { LogLineView($0) } },
+                    follow: { line in
+                        try await fleet.provisionLog.withFollowing(id) { entries in
+                            for try await entry in entries { try await line(LogLineView(entry)) }
+                        }
+                    })
             },
             idempotency: fleet.idempotency)
     }

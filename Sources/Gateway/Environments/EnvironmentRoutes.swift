@@ -15,7 +15,7 @@ struct EnvironmentRoutes: Sendable {
         .accepted, "A job does the rest.", Schemas.wrapped("environment", Schema.reference("Environment")))
 
     var routes: [Route] {
-        [list, create, find, update, destroy] + changes + [execute, audit, history, quota]
+        [list, create, find, update, destroy] + changes + [execute, log, audit, history, quota]
     }
 
     // MARK: All
@@ -146,6 +146,19 @@ struct EnvironmentRoutes: Sendable {
 
     private var audit: Route {
         .authenticated(
+    private var log: Route {
+        .authenticated(
+            .get, "/v1/environments/{slug}/logs",
+            RouteDescription(
+                id: "getEnvironmentLogs", group: .environments, summary: "What is done to an environment",
+                detail: "The newest 100 lines of the last hour: how it is made, started, set up, stopped.",
+                parameters: [Self.slug, ProvisionLogAnswer.follow], answers: [ProvisionLogAnswer.described],
+                errors: [.environmentNotFound])
+        ) { exchange, caller, parameters in
+            try await operations.log(parameters["slug"] ?? "", caller).answer(exchange)
+        }
+    }
+
             .get, "/v1/environments/{slug}/audit",
             RouteDescription(
                 id: "getEnvironmentAudit", group: .environments,
