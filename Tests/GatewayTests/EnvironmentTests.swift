@@ -47,6 +47,22 @@ extension LiveTests {
     }
 
     @Test func anEnvironmentsLogIsShownAndFollowed() async throws {
+    @Test(arguments: [
+        (#""https://me:hunter2@example.com/a.git#next/one""#, "https://example.com/a.git", "next/one"),
+        (#""git@example.com:a/b""#, "git@example.com:a/b", nil),
+        (#"{"url":"https://example.com/a.git","branch":"next/one"}"#, "https://example.com/a.git", "next/one"),
+    ])
+    func aRepositoryIsAnObjectOrItsURL(value: String, shown: String, branch: String?) async throws {
+        try await withBench { bench in
+            let made = try environment(
+                try await bench.call("POST", "/v1/environments", body: #"{"name":"web","repository":\#(value)}"#))
+            #expect(made["repository"] as? String == shown)
+            let id = try #require((made["id"] as? String).flatMap { EnvironmentID($0) })
+            let repository = try #require(try await bench.fleet.environments.setup(of: id).repository)
+            #expect(repository.branch == branch && !repository.url.contains("#"))
+        }
+    }
+
         try await withBench { bench in
             let made = try environment(try await bench.call("POST", "/v1/environments", body: #"{"name":"web"}"#))
             let slug = try #require(made["slug"] as? String)
@@ -89,7 +105,10 @@ extension LiveTests {
         (#"{"name":"x","provider":"cloud"}"#, 422, "provider_unknown"),
         (#"{"name":"x","durationHours":0}"#, 422, "durationHours"),
         (#"{"name":"x","environmentVars":{"1A":"b"}}"#, 422, "1A"),
-        (#"{"name":"x","repository":{"url":"ftp://a/b"}}"#, 422, "repository"), (#"{"name":"x""#, 400, "byte"),
+        (#"{"name":"x","repository":{"url":"ftp://a/b"}}"#, 422, "repository"),
+        (#"{"name":"x","repository":"ftp://a/b"}"#, 422, "repository"),
+        (#"{"name":"x","repository":"https://a/b#"}"#, 422, "repository.branch"),
+        (#"{"name":"x","repository":["https://a/b"]}"#, 422, "repository"), (#"{"name":"x""#, 400, "byte"),
     ])
     func aBadEnvironmentIsRefusedByItsField(body: String, status: Int, named: String) async throws {
         try await withBench { bench in
