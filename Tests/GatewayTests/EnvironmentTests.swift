@@ -1,5 +1,6 @@
 import Fleet
 import Foundation
+import PostgreSQL
 import Testing
 
 @testable import Gateway
@@ -130,6 +131,17 @@ extension LiveTests {
             #expect(other.status == 422 && other.text.contains("idempotency_mismatch"))
             let tokens = try await bench.call("GET", "/v1/tokens").json["tokens"] as? [Any]
             #expect(tokens?.count == 2, "the bench's own and one more")
+            // Also when the first gateway died before it answered: what was made is known with its answer.
+            var ids: [String?] = []
+            for _ in 0..<2 {
+                let made = try await bench.call(
+                    "POST", "/v1/environments", body: #"{"name":"web"}"#, headers: ["Idempotency-Key": "k-3"])
+                #expect(made.status == 202, "\(made.text)")
+                ids.append(try environment(made)["id"] as? String)
+                try await bench.fleet.database.execute(
+                    "UPDATE idempotency_keys SET claimed_at = now() - interval '1 h'")
+            }
+            #expect(ids[0] != nil && ids[0] == ids[1])
             // A refusal is not kept: the next try may be the good one.
             let made = try await bench.call(
                 "POST", "/v1/environments", body: #"{"name":""}"#, headers: ["Idempotency-Key": "k-2"])

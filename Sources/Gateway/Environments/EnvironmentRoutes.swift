@@ -54,8 +54,10 @@ struct EnvironmentRoutes: Sendable {
         ) { exchange, caller, _ in
             let body = try await exchange.jsonBody(upTo: EnvironmentBody.limit, within: configuration.bodyTimeout)
             let request = try EnvironmentBody.request(body, provider: configuration.provider)
-            try await Idempotency(store: operations.idempotency).answer(exchange, caller, .accepted, body: body) {
-                One(environment: try await operations.create(request, caller, exchange.id))
+            try await Idempotency(store: operations.idempotency).answer(
+                exchange, caller, .accepted, body: body, shown: { One(environment: $0) }
+            ) { keeper in
+                try await operations.create(request, caller, exchange.id, keeper)
             }
         }
     }
@@ -144,8 +146,6 @@ struct EnvironmentRoutes: Sendable {
         }
     }
 
-    private var audit: Route {
-        .authenticated(
     private var log: Route {
         .authenticated(
             .get, "/v1/environments/{slug}/logs",
@@ -159,6 +159,8 @@ struct EnvironmentRoutes: Sendable {
         }
     }
 
+    private var audit: Route {
+        .authenticated(
             .get, "/v1/environments/{slug}/audit",
             RouteDescription(
                 id: "getEnvironmentAudit", group: .environments,

@@ -30,8 +30,8 @@ struct VMRoutes: Sendable {
                     errors: [.alreadyExists, .quotaExceeded] + Idempotency.errors)
             ) { exchange, caller, _ in
                 try await Idempotency(store: operations.environments.idempotency)
-                    .answer(exchange, caller, .accepted, body: []) {
-                        Answer(vm: try await operations.createVM(caller, exchange.id))
+                    .answer(exchange, caller, .accepted, body: [], shown: { Answer(vm: $0) }) { keeper in
+                        try await operations.createVM(caller, exchange.id, keeper)
                     }
             },
             .authenticated(
