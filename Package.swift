@@ -165,9 +165,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis",
-                "Telemetry",
-                "TestSupport", lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis", "SSH",
+                "Telemetry", "TestSupport", lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -233,7 +233,7 @@ struct EnvironmentHandler: Sendable {
     private func say(
         _ environment: Environment, _ level: ProvisionLogEntry.Level, _ message: String
     ) async {
-        await fleet.provisionLog.append(environment.userID, level, message)
+        await fleet.provisionLog.append(environment.userID, of: environment.id, level, message)
     }
 
     private func log(of environment: Environment) -> ProvisionLog {

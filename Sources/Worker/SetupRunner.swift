@@ -162,6 +162,6 @@ final class SetupRunner: Sendable {
     }
 
     private func say(_ environment: Environment, _ level: ProvisionLogEntry.Level, _ message: String) async {
-        await fleet.provisionLog.append(environment.userID, level, message)
+        await fleet.provisionLog.append(environment.userID, of: environment.id, level, message)
     }
 }

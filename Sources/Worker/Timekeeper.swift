@@ -71,6 +71,6 @@ struct Timekeeper: Sendable {
 
     private func tell(_ environment: Environment, _ message: String) async {
         logger.info("\(message)", metadata: ["environment": "\(environment.id)"])
-        await fleet.provisionLog.append(environment.userID, .info, message)
+        await fleet.provisionLog.append(environment.userID, of: environment.id, .info, message)
     }
 }

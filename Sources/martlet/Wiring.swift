@@ -67,7 +67,7 @@ struct Wiring: Sendable {
         configuration.provider = settings.provider
         configuration.providers = settings.providers
         configuration.drainTimeout = drain
-        configuration.catalog = VMProviders.catalog(settings)
+        configuration.catalog = VMProviders.catalog(settings, logger: Logger(label: "martlet.provider"))
         configuration.trpc.allowedOrigins = settings.allowedOrigins
         configuration.trpc.allowsMethodOverride = settings.methodOverride
         configuration.rateLimits = try settings.gatewayRateLimits
@@ -145,7 +145,7 @@ enum VMProviders {
         try settings.providers.map { try make($0, settings, logger: logger) }
     }
 
-    private static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
+    static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
         switch name {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
         case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
@@ -154,13 +154,6 @@ enum VMProviders {
                 configuration: try ovh(settings), packages: OVHProvider.packages(of: settings.runtimes), logger: logger)
         default: throw unknown(name)
         }
-    }
-
-    /// What the provider offers. Those that make VMs of the tiers' sizes, in one place, have a flavour a tier.
-    static func catalog(_ settings: Settings) -> ProviderCatalog {
-        let provider = settings.provider
-        return ProviderCatalog(
-            flavors: { FlavorView.tiers(type: provider, region: provider) }, regions: { [provider] })
     }
 
     /// Why the providers cannot work on this machine; empty if they can.

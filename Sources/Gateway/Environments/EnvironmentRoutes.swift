@@ -15,7 +15,7 @@ struct EnvironmentRoutes: Sendable {
         .accepted, "A job does the rest.", Schemas.wrapped("environment", Schema.reference("Environment")))
 
     var routes: [Route] {
-        [list, create, find, update, destroy] + changes + [execute, audit, history, quota]
+        [list, create, find, update, destroy] + changes + [execute, log, audit, history, quota]
     }
 
     // MARK: All
@@ -54,8 +54,10 @@ struct EnvironmentRoutes: Sendable {
         ) { exchange, caller, _ in
             let body = try await exchange.jsonBody(upTo: EnvironmentBody.limit, within: configuration.bodyTimeout)
             let request = try EnvironmentBody.request(body, provider: configuration.provider)
-            try await Idempotency(store: operations.idempotency).answer(exchange, caller, .accepted, body: body) {
-                One(environment: try await operations.create(request, caller, exchange.id))
+            try await Idempotency(store: operations.idempotency).answer(
+                exchange, caller, .accepted, body: body, shown: { One(environment: $0) }
+            ) { keeper in
+                try await operations.create(request, caller, exchange.id, keeper)
             }
         }
     }
@@ -141,6 +143,19 @@ struct EnvironmentRoutes: Sendable {
                 summary: "Run a snippet in an environment, waking it", parameters: [Self.slug])
         ) { exchange, caller, parameters in
             try await executions.execute(exchange, caller, in: parameters["slug"])
+        }
+    }
+
+    private var log: Route {
+        .authenticated(
+            .get, "/v1/environments/{slug}/logs",
+            RouteDescription(
+                id: "getEnvironmentLogs", group: .environments, summary: "What is done to an environment",
+                detail: "The newest 100 lines of the last hour: how it is made, started, set up, stopped.",
+                parameters: [Self.slug, ProvisionLogAnswer.follow], answers: [ProvisionLogAnswer.described],
+                errors: [.environmentNotFound])
+        ) { exchange, caller, parameters in
+            try await operations.log(parameters["slug"] ?? "", caller).answer(exchange)
         }
     }
 
