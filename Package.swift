@@ -165,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "PostgreSQL", "Redis", "Telemetry",
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis",
+                "Telemetry",
                 "TestSupport", lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -30,6 +30,7 @@ package final class Fleet: Sendable {
     package let environments: EnvironmentStore
     package let executions: ExecutionStore
     package let hosts: HostStore
+    package let unknownVMs: UnknownVMStore
     package let idempotency: IdempotencyStore
     package let audit: AuditLog
     package let outbox: Outbox
@@ -40,6 +41,7 @@ package final class Fleet: Sendable {
     package let authenticator: Authenticator
     package let provisionQueue: JobQueue
     package let controlQueue: JobQueue
+    package let queues: QueueDesk
 
     /// For what has no store here: advisory locks, LISTEN, health checks.
     package let database: PostgresPool
@@ -47,7 +49,7 @@ package final class Fleet: Sendable {
 
     /// All of them, oldest first; never changed once released, only added to.
     package static var migrations: [Migration] {
-        [Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet]
+        [Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs]
     }
 
     package init(
@@ -79,6 +81,8 @@ package final class Fleet: Sendable {
         environments = EnvironmentStore(
             database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
             audit: audit, logger: logger)
+        queues = QueueDesk(queues: [provisionQueue, controlQueue], environments: environments, audit: audit)
+        unknownVMs = UnknownVMStore(database: database, environments: environments, outbox: outbox)
     }
 }
 

@@ -114,6 +114,13 @@ extension MetricRegistry {
                 }
                 + [Sample("martlet_users", help: "Users, suspended ones too.", Double(stats.users))]
         }
+        collect("unknown VMs") {
+            try await fleet.unknownVMs.counts().sorted { $0.key < $1.key }.map { provider, count in
+                Sample(
+                    "martlet_unknown_vms", help: "VMs that a provider has and no environment knows.",
+                    labels: [("provider", provider)], Double(count))
+            }
+        }
         collect("outbox") {
             let backlog = try await fleet.outbox.backlog()
             return [

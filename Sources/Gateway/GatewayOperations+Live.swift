@@ -69,9 +69,8 @@ extension GatewayOperations {
             },
             tokens: { try await fleet.tokens.list(of: $0.userID).map { TokenView($0) } },
             createToken: { caller, new, requestID in
-                let expiresAt = new.expiresInSeconds.map { Date.now.addingTimeInterval(Double($0)) }
                 let (text, token) = try await fleet.tokens.create(
-                    for: caller.userID, name: new.name, scopes: new.scopes, expiresAt: expiresAt,
+                    for: caller.userID, name: new.name, scopes: new.scopes, expiresAt: new.expiresAt,
                     by: AuditActor(caller), requestID: requestID)
                 return TokenView(token, text: text)
             },
@@ -79,6 +78,7 @@ extension GatewayOperations {
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
             environments: .live(fleet, providers: providers),
+            administered: fleet,
             unreachable: { await fleet.unreachable() })
     }
 

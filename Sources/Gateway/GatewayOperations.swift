@@ -37,6 +37,8 @@ struct GatewayOperations: Sendable {
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
 
     var environments: EnvironmentOperations
+    /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
+    var administered: Fleet?
 
     /// `nil`: requests are not counted.
     var rate: RateGate?

@@ -71,6 +71,7 @@ package struct GatewayService: Service {
                 ).routes
                 + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes
+                + AdminRoutes(fleet: operations.administered, configuration: configuration).routes
                 + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)
     }
 

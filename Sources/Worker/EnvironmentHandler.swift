@@ -26,6 +26,11 @@ struct EnvironmentHandler: Sendable {
     /// Carries out one job and returns its result as JSON. Throws to have it tried again, `UnrecoverableJobError` to
     /// have it fail now; after the last attempt the environment is in `error`, with the reason.
     func handle(_ job: Job, _ context: JobContext) async throws -> String? {
+        if job.name == UnknownVMJob.name {
+            let handler = UnknownVMHandler(
+                fleet: fleet, providers: providers, name: name, absenceLimit: absenceLimit, logger: logger)
+            return Self.result(try await handler.handle(job, context))
+        }
         guard let action = EnvironmentAction(rawValue: job.name) else {
             throw UnrecoverableJobError(reason: "no worker knows a job '\(job.name)'")
         }
@@ -222,9 +227,6 @@ struct EnvironmentHandler: Sendable {
 }
 
 extension Environment {
-    /// What its VM is called at the provider: fixed, so that making it twice makes it once.
-    var vmName: String { "mlt-\(id)" }
-
     var instanceID: VMInstance.ID? { providerInstanceID.map { VMInstance.ID(rawValue: $0) } }
 }
 

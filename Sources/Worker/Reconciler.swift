@@ -66,11 +66,18 @@ struct Reconciler: Sendable {
                 metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
         }
         let vms = try await provider.list()
+        var unknown: [String: String] = [:]
         for vm in vms {
-            guard vm.name.hasPrefix("mlt-"), let id = EnvironmentID(String(vm.name.dropFirst(4))) else { continue }
-            try await carryingOn(about: vm.name) {
-                try await settle(vm, of: try await fleet.environments.find(id), provider, strayAge: strayAge)
+            guard let environment = try await environment(of: vm, provider) else {
+                unknown[vm.id.rawValue] = vm.name
+                continue
             }
+            try await carryingOn(about: vm.name) { try await settle(vm, of: environment, provider, strayAge: strayAge) }
+        }
+        for vm in try await fleet.unknownVMs.record(unknown, of: provider.kind.rawValue) {
+            logger.warning(
+                "VM belongs to no environment of this database",
+                metadata: ["vm": "\(vm.name)", "provider": "\(vm.provider)"])
         }
         let there = Set(vms.map(\.id))
         try await each([.stopped], unchangedFor: strayAge, of: provider) { environment in
@@ -101,19 +108,23 @@ struct Reconciler: Sendable {
         }
     }
 
+    /// The row that a VM belongs to, a destroyed one too; `nil`: nobody knows it.
+    private func environment(of vm: VMInstance, _ provider: any VMProvider) async throws -> Environment? {
+        guard let id = EnvironmentID(vmName: vm.name) else { return nil }
+        guard let environment = try await fleet.environments.find(id), environment.provider == provider.kind.rawValue
+        else { return nil }
+        return environment
+    }
+
     private func settle(
-        _ vm: VMInstance, of environment: Environment?, _ provider: any VMProvider, strayAge: Duration
+        _ vm: VMInstance, of environment: Environment, _ provider: any VMProvider, strayAge: Duration
     ) async throws {
-        guard let environment else {
-            logger.warning("VM belongs to no environment of this database", metadata: ["vm": "\(vm.name)"])
-            return
-        }
         switch environment.state {
         case .destroyed:
             logger.warning("VM outlived its environment, destroying it", metadata: ["vm": "\(vm.name)"])
             try await provider.destroy(vm.id)
         case .stopped, .error:
-            guard vm.state == .running, environment.provider == provider.kind.rawValue,
+            guard vm.state == .running,
                 Date.now.timeIntervalSince(environment.stateChangedAt) >= strayAge / .seconds(1)
             else { return }
             logger.warning(

@@ -1,4 +1,4 @@
-import Execution
+package import Execution
 package import Fleet
 import JobQueue
 package import Logging
@@ -28,6 +28,8 @@ package struct WorkerConfiguration: Sendable {
     package var stuckAge = Duration.seconds(15)
     /// How long an environment must have been `stopped` or `error` before a VM of it that runs is stopped.
     package var strayAge = Duration.seconds(60)
+    /// What is installed in VMs that were made without a runner, to set them up; nil: all providers bring theirs.
+    package var runner: RunnerFiles?
 
     package init(name: String) { self.name = name }
 }
@@ -51,7 +53,7 @@ package struct WorkerService: Sendable {
 
     /// Works until shut down gracefully, when jobs under way are finished, or cancelled.
     package func run() async throws {
-        let initializer = EnvironmentInitializer(fleet: fleet, logger: logger)
+        let initializer = EnvironmentInitializer(fleet: fleet, runner: configuration.runner, logger: logger)
         let setups = SetupRunner(fleet: fleet, worker: configuration.name, logger: logger) {
             try await initializer.run($0)
         }

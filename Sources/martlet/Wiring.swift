@@ -57,7 +57,7 @@ struct Wiring: Sendable {
     ) throws -> [any Service] {
         var executions = ExecutionConfiguration(gatewayID: name, provider: settings.provider)
         executions.startTimeout = settings.startTimeout
-        executions.runner = RunnerFiles(program: settings.runner, runtimes: settings.runtimes)
+        executions.runner = runnerFiles
         executions.observer = registry.executionObserver()
         let execution = ExecutionService(
             fleet: fleet, runtimes: try RuntimeCatalog(directory: settings.runtimes), configuration: executions,
@@ -85,10 +85,16 @@ struct Wiring: Sendable {
         let seconds = MeasuredProvider.seconds(in: registry)
         let providers = try VMProviders.makeAll(settings, logger: Logger(label: "martlet.provider"))
             .map { MeasuredProvider($0, seconds) }
+        var configuration = WorkerConfiguration(name: name)
+        if providers.contains(where: { !$0.kind.bringsRunner }) { configuration.runner = runnerFiles }
         let worker = WorkerService(
             fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
-            configuration: WorkerConfiguration(name: name), logger: Logger(label: "martlet.worker"))
+            configuration: configuration, logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
+    }
+
+    private var runnerFiles: RunnerFiles {
+        RunnerFiles(program: settings.runner, runtimes: settings.runtimes)
     }
 
     /// `/metrics` for a process that has no gateway.

@@ -1,11 +1,13 @@
+import EventLoop
 import Foundation
+import HTTPTransport
 import OVHSimulator
 import TestSupport
 import Testing
 
-/// A simulated OVHcloud with real machines. Where they cannot be had the tests are left out with a printed reason, and
-/// fail in continuous integration.
-struct SimulatedOVH: SuiteTrait, TestScoping {
+/// A simulated OVHcloud with real machines, one a test. Where they cannot be had the tests are left out with a printed
+/// reason, and fail in continuous integration.
+struct SimulatedOVH: TestTrait, TestScoping {
     @TaskLocal static var current: OVHSimulator?
 
     func provideScope(
@@ -26,8 +28,8 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
 }
 
 /// Gateway and worker, in processes of their own, before VMs that are instances of OVH.
-@Suite(SimulatedOVH(), .timeLimit(.minutes(4))) struct OVHTests {
-    @Test func codeRunsInAnInstanceFromNothingToItsRemoval() async throws {
+@Suite(.serialized, .timeLimit(.minutes(4))) struct OVHTests {
+    @Test(SimulatedOVH()) func codeRunsInAnInstanceFromNothingToItsRemoval() async throws {
         let simulator = try #require(SimulatedOVH.current)
         try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in
             try await martlet.withWorker { worker in
@@ -70,5 +72,64 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
                 }
             }
         }
+    }
+
+    /// Nobody runs anything before: it is the worker that finds the instance without a runner.
+    @Test(SimulatedOVH()) func anInstanceIsSetUpAsItsEnvironmentSays() async throws {
+        let simulator = try #require(SimulatedOVH.current)
+        try await Self.withRepository { repository, configuration in
+            try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in
+                try await martlet.withWorker { worker in
+                    let request: [String: Any] = [
+                        "name": "web", "environmentVars": ["GREETING": "hello", "GIT_CONFIG_GLOBAL": configuration],
+                        "initScript": "echo \"$GREETING from $PWD\" >made; cat project/file >>made\n",
+                        "repository": ["url": "file://\(repository)"],
+                    ]
+                    let made = try await martlet.send(
+                        "POST", "/v1/environments",
+                        json: String(decoding: try JSONSerialization.data(withJSONObject: request), as: UTF8.self))
+                    #expect(made.status == 202, "\(String(decoding: made.body, as: UTF8.self))")
+                    let slug = try #require(try Self.environment(made)["slug"] as? String)
+                    try await eventually(
+                        within: .seconds(60), describing: "the setup carried out",
+                        read: { try Self.environment(try await martlet.send("GET", "/v1/environments/\(slug)")) },
+                        until: { $0["initializedAt"] is String })
+
+                    let run = try await martlet.execute(
+                        try body("bash", "cat ~/made; echo \"$GREETING\"", ["environment": slug]))
+                    #expect(run.stdout == "hello from /home/martlet\nin the repository\nhello\n", "\(run.last as Any)")
+                    #expect(
+                        !run.contains { $0.message?.contains("Installing") == true }, "the worker has brought the runner")
+                    #expect(!worker.log.contains("setup not carried out"))
+                }
+            }
+        }
+    }
+
+    private static func environment(_ response: HTTPResponse) throws -> [String: Any] {
+        let object = try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any]
+        return try #require(object?["environment"] as? [String: Any])
+    }
+
+    /// Lends a repository where simulated machines see it too, and the path of a configuration with which git trusts
+    /// it, whoever's it is.
+    private static func withRepository(_ body: (_ path: String, _ configuration: String) async throws -> Void)
+        async throws
+    {
+        let directory = "/srv/martlet-\(UUID())"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let script = """
+            set -e
+            git init -q -b main project.git && cd project.git
+            git config user.email t@example.org && git config user.name t
+            echo in the repository >file && git add file && git commit -qm one
+            git config --file ../gitconfig safe.directory '*'
+            """
+        var command = ChildProcess.Command("bash", ["-c", script])
+        command.workingDirectory = directory
+        let ending = try await ChildProcess.start(command).wait()
+        #expect(ending.isSuccess, "\(ending)")
+        try await body("\(directory)/project.git", "\(directory)/gitconfig")
     }
 }

@@ -61,8 +61,12 @@ package struct TokenStore: Sendable {
     }
 
     /// Refused everywhere from the moment the other servers hear of it, a matter of milliseconds; here at once.
-    /// Revoking a revoked one succeeds. Throws `token_not_found` also for somebody else's, unless an admin asks.
-    package func revoke(_ id: TokenID, by caller: Caller, requestID: String? = nil) async throws {
+    /// Revoking a revoked one succeeds. Throws `token_not_found` also for another's than `owner`'s (`nil`: the
+    /// caller's), and for another's than the caller's unless an admin asks.
+    package func revoke(
+        _ id: TokenID, of owner: UserID? = nil, by caller: Caller, requestID: String? = nil
+    ) async throws {
+        let owner = owner ?? caller.userID
         let line = AuditLog.line(
             "token.revoke", owner: "user_id", from: "changed", actor: AuditActor(caller), requestID: requestID,
             detail: ["token": id.description])
@@ -71,7 +75,8 @@ package struct TokenStore: Sendable {
                 """
                 WITH found AS (
                     SELECT id, user_id FROM api_tokens
-                    WHERE id = \(id) AND (user_id = \(caller.userID) OR \(caller.isAdmin)::boolean)),
+                    WHERE id = \(id) AND user_id = \(owner)
+                        AND (user_id = \(caller.userID) OR \(caller.isAdmin)::boolean)),
                 changed AS (
                     UPDATE api_tokens SET revoked_at = now() FROM found
                     WHERE api_tokens.id = found.id AND revoked_at IS NULL RETURNING api_tokens.user_id),

@@ -8,7 +8,7 @@ extension Schemas {
         ]
     }
 
-    private static let environment = Schema.view(
+    static let environment = Schema.view(
         "A machine of a user's.",
         [
             "id": Schema.id(""), "slug": Schema.string("Names it in commands and paths."),

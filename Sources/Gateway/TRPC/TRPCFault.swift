@@ -89,10 +89,10 @@ extension ServiceError.Code {
         case .forbidden, .quotaExceeded: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
-            .queueNotFound, .jobNotFound:
+            .queueNotFound, .jobNotFound, .vmNotFound:
             .notFound
         case .methodNotAllowed: .methodNotSupported
-        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable:
+        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
             .conflict
         case .vmDestroyed: .preconditionFailed
         case .vmStartTimeout: .gatewayTimeout
