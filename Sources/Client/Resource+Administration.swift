@@ -99,7 +99,12 @@ extension Resource {
         columns: [
             .age("createdAt", "when"), .text("action"), .of("move", move),
             .of("by") { entry in entry["actor.kind"]?.text.map { "\($0) \(entry["actor.id"]?.text ?? "")" } },
-            .text("userId", "user"), .text("environmentId", "vm"), .milliseconds("durationMs", "took"),
+            .of("to", subject), .milliseconds("durationMs", "took"),
             .fault("errorCode", "error"), .text("requestId", "request"), .of("detail", auditDetail),
         ])
+
+    /// What a line of the audit log is about: a VM, else an account.
+    private static func subject(_ entry: JSONValue) -> String? {
+        entry["environmentId"]?.text.map { "vm \($0)" } ?? entry["userId"]?.text.map { "user \($0)" }
+    }
 }

@@ -41,8 +41,8 @@ extension Resource {
     }
 
     /// All that is known of a job: what it is, its data, how it failed, and its log.
-    package static func report(of answer: JSONValue, _ style: TextStyle) -> String {
-        let job = answer["job"] ?? .null
+    package static func report(of answer: JSONValue, in queue: String, _ style: TextStyle) -> String {
+        let job = (answer["job"] ?? .null).with("queue", .string(queue))
         func part(_ title: String, _ text: String) -> String? {
             let visible = TerminalText.visible(text, keepsLines: true)
             return visible.isEmpty

@@ -19,10 +19,11 @@ import Testing
                 "stalledCount":0,"createdAt":"2027-01-15T07:59:00.000Z","failedReason":"its home is gone",
                 "data":{"userId":"u"},"stacktrace":["one\n  at two","\u001b[2Jthree"],"progress":null},
                 "logs":["tried","tried again"],"logCount":12}
-                """#), style)
+                """#), in: "vm-control", style)
         #expect(
             text == #"""
                 job       start:1:2
+                queue     vm-control
                 name      start
                 state     failed
                 attempts  2 of 2

@@ -24,15 +24,19 @@ struct AdminJobsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let client = try list.answer.client()
-            var all = APIClient.Listing()
+            var all: [JSONValue] = []
+            var isCut = false
             for queue in try await client.queues(queue) {
                 let jobs = try await client.list(
                     "\(try Resource.job.path(of: queue))/jobs", [("state", state)], field: Resource.job.many,
                     paging: .cursor(parameter: "offset", field: "nextOffset"), limit: list.most)
-                all.entries += jobs.entries.map { $0.with("queue", .string(queue)) }
-                all.isCut = all.isCut || jobs.isCut
+                all += jobs.entries.map { $0.with("queue", .string(queue)) }
+                isCut = isCut || jobs.isCut
             }
-            try await list.print(all, .job, whenEmpty: "There are no \(state) jobs.")
+            all.sort { ($0["createdAt"]?.text ?? "") > ($1["createdAt"]?.text ?? "") }
+            let newest = APIClient.Listing(
+                entries: Array(all.prefix(list.most)), isCut: isCut || all.count > list.most)
+            try await list.print(newest, .job, whenEmpty: "There are no \(state) jobs.")
         }
     }
 
@@ -42,9 +46,8 @@ struct AdminJobsCommand: AsyncParsableCommand {
         @OptionGroup var job: JobOptions
 
         func run() async throws {
-            try await job.answer.show(try await job.call("GET")) { answer, style in
-                Resource.report(of: answer, style)
-            }
+            let (answer, queue) = try await job.call("GET")
+            try await job.answer.show(answer) { answer, style in Resource.report(of: answer, in: queue, style) }
         }
     }
 
@@ -64,7 +67,7 @@ struct AdminJobsCommand: AsyncParsableCommand {
             let client = try answer.client()
             if let job {
                 let retried = try await client.call(job: job, in: queue.queue, "POST", "/retry")
-                return try await answer.show(retried) { answer, _ in
+                return try await answer.show(retried.answer) { answer, _ in
                     "done again by job \(answer["jobId"]?.text ?? job)"
                 }
             }
@@ -82,7 +85,7 @@ struct AdminJobsCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Let a delayed job run now.")
         @OptionGroup var job: JobOptions
 
-        func run() async throws { try await job.answer.show(.job, try await job.call("POST", "/promote")) }
+        func run() async throws { try await job.answer.show(.job, try await job.call("POST", "/promote").answer) }
     }
 
     struct Discard: AsyncParsableCommand {
@@ -104,7 +107,7 @@ struct JobOptions: ParsableArguments {
     @OptionGroup var queue: QueueOption
     @Argument(help: "The job's id.") var job: String
 
-    func call(_ method: String, _ verb: String = "") async throws -> APIClient.Answer {
+    func call(_ method: String, _ verb: String = "") async throws -> (answer: APIClient.Answer, queue: String) {
         try await answer.client().call(job: job, in: queue.queue, method, verb)
     }
 }
@@ -117,13 +120,15 @@ extension APIClient {
             .entries.compactMap { $0["name"]?.text }
     }
 
-    /// Calls something of a job, in whichever queue it is.
-    fileprivate func call(job: String, in queue: String?, _ method: String, _ verb: String) async throws -> Answer {
+    /// Calls something of a job, in whichever queue it is; returns that too.
+    fileprivate func call(
+        job: String, in queue: String?, _ method: String, _ verb: String
+    ) async throws -> (answer: Answer, queue: String) {
         var missing: ClientError?
         for queue in try await queues(queue) {
             do {
-                return try await call(
-                    method, "\(try Resource.job.path(of: queue))/jobs/\(try Self.pathSegment(job))\(verb)")
+                let path = "\(try Resource.job.path(of: queue))/jobs/\(try Self.pathSegment(job))\(verb)"
+                return (try await call(method, path), queue)
             } catch let error as ClientError where error.code == "job_not_found" {
                 missing = error
             }

@@ -93,9 +93,12 @@ struct AdminVMsCommand: AsyncParsableCommand {
         @OptionGroup var confirmation: Confirmation
 
         func run() async throws {
-            let path = APIClient.path(
-                try Resource.userVM.path(of: vm.name), [("force", force ? "true" : nil)])
-            try await confirmation.confirm("This removes the VM \(vm.name) of somebody and all files in it")
+            let one = try Resource.userVM.path(of: vm.name)
+            let found = try await vm.answer.client().call("GET", one).decoded(as: JSONValue.self)
+            let owner = found["vm.ownerName"]?.text ?? found["vm.ownerId"]?.text ?? "nobody"
+            try await confirmation.confirm(
+                TerminalText.visible("This removes the VM \(vm.name) of \(owner) and all files in it"))
+            let path = APIClient.path(one, [("force", force ? "true" : nil)])
             try await waiting.carryOut(vm.answer, .userVM, try .userVM(vm.name), until: isGone) {
                 try await $0.call("DELETE", path)
             }

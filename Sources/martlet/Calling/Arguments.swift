@@ -23,9 +23,9 @@ struct TimeSpan: ExpressibleByArgument {
 
 /// The sizes of a machine; what is left out is not sent.
 struct SizeOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Processors.", valueName: "n")) var vcpus: Int?
-    @Option(help: ArgumentHelp("Memory.", valueName: "MB")) var memory: Int?
-    @Option(help: ArgumentHelp("Disk.", valueName: "MB")) var disk: Int?
+    @Option(help: ArgumentHelp("Processors; as many as the tier says, or fewer.", valueName: "n")) var vcpus: Int?
+    @Option(help: ArgumentHelp("Memory; as much as the tier says, or less.", valueName: "MB")) var memory: Int?
+    @Option(help: ArgumentHelp("Disk; as much as the tier says, or less.", valueName: "MB")) var disk: Int?
 }
 
 /// Asks before what cannot be undone.

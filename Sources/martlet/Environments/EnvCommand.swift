@@ -8,7 +8,7 @@ struct EnvCommand: AsyncParsableCommand {
             Each has a size, variables and files of its own. NAME is its slug (env_…) or id.
 
             Examples:
-              martlet env create --name web --var STAGE=test --repository https://git.example/web.git#main
+              martlet env create --name web --var STAGE=test --var-file .env
               martlet env list
               martlet run --environment env_ab12cd34 hello.py
               martlet env destroy env_ab12cd34

@@ -9,7 +9,8 @@ struct EnvCreateCommand: AsyncParsableCommand {
 
             Examples:
               martlet env create --name web --var STAGE=test --var-file .env
-              martlet env create --name ci --repository https://git.example/web.git#main --init-script setup.sh
+              martlet env create --name ci --repository https://git.example/web.git#main
+              martlet env create --name ci --init-script setup.sh
               martlet env create --name small --vcpus 1 --memory 1024 --duration 8 --no-wait
             """)
 
