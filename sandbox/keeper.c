@@ -20,7 +20,8 @@
 
 enum {
     MAX_ASKERS = 64,
-    TICK_MS = 5000,
+    TICK_MS = 2000,
+    PAUSE_MS = 1000,
     FAREWELL_MS = 300,
     BIRTH_MS = 15 * 1000, /* within which a kit has to wait for its launch */
 };
@@ -111,6 +112,7 @@ static bool has_zygote(struct pool *pool)
         end_zygote(pool);
     if (pool->zygote <= 0) {
         pool->forks = 0;
+        pool->is_drawn = false;
         pool->zygote = zygote_start(runner, &pool->warm, &pool->zygote_socket);
     }
     return pool->zygote > 0;
@@ -183,6 +185,7 @@ static void give(struct slot *slot, int socket)
         return;
     }
     *slot->pool->figure_served += 1;
+    slot->pool->is_drawn = true;
     become(slot, FREE);
     kit_close(&slot->kit);
 }
@@ -356,6 +359,16 @@ static void refill(int64_t now)
     }
 }
 
+/* Forks of one zygote share what it drew when it started, its hashes' seed above all: runs with a pause between them
+ * get different ones. */
+static void renew_zygote(struct pool *pool, int64_t now)
+{
+    if (pool->zygote <= 0 || !pool->is_drawn || now - pool->used_at < PAUSE_MS)
+        return;
+    doom_all(pool);
+    end_zygote(pool);
+}
+
 /* Drops what is not needed any more; returns whether anything is left. */
 static bool tidy(int64_t now)
 {
@@ -366,6 +379,7 @@ static bool tidy(int64_t now)
             doom_all(&pools[i]);
             end_zygote(&pools[i]);
         }
+        renew_zygote(&pools[i], now);
         left |= pools[i].wanted > 0;
     }
     for (size_t i = 0; i < MAX_KITS; i++)

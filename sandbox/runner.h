@@ -352,6 +352,7 @@ enum {
     WARM_DESCRIPTOR = 900, /* where an interpreter that is up reads its launch */
     LAUNCH_HEADER = 16,    /* bytes of a launch before its texts */
     PROGRAM_READY = 'R',   /* sent on the channel by a process that waits */
+    PROGRAM_BEGINS = 'S',  /* sent by one that knows what to become, but cannot close the channel */
 };
 
 /* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
