@@ -361,12 +361,13 @@ static void refill(int64_t now)
 
 /* Forks of one zygote share what it drew when it started, its hashes' seed above all: runs with a pause between them
  * get different ones. */
-static void renew_zygote(struct pool *pool, int64_t now)
+static void renew_zygotes(int64_t now)
 {
-    if (pool->zygote <= 0 || !pool->is_drawn || now - pool->used_at < PAUSE_MS)
-        return;
-    doom_all(pool);
-    end_zygote(pool);
+    for (struct pool *pool = pools; pool < pools + pool_count; pool++)
+        if (pool->zygote > 0 && pool->is_drawn && now - pool->used_at >= PAUSE_MS) {
+            doom_all(pool);
+            end_zygote(pool);
+        }
 }
 
 /* Drops what is not needed any more; returns whether anything is left. */
@@ -379,7 +380,6 @@ static bool tidy(int64_t now)
             doom_all(&pools[i]);
             end_zygote(&pools[i]);
         }
-        renew_zygote(&pools[i], now);
         left |= pools[i].wanted > 0;
     }
     for (size_t i = 0; i < MAX_KITS; i++)
@@ -391,9 +391,12 @@ static bool tidy(int64_t now)
 static int patience(int64_t now, int64_t next_tick)
 {
     int64_t until = next_tick;
-    for (size_t i = 0; i < pool_count; i++)
-        if (pools[i].ready + pools[i].begun < pools[i].wanted && pools[i].refill_at > now && pools[i].refill_at < until)
-            until = pools[i].refill_at;
+    for (const struct pool *pool = pools; pool < pools + pool_count; pool++) {
+        if (pool->ready + pool->begun < pool->wanted && pool->refill_at > now && pool->refill_at < until)
+            until = pool->refill_at;
+        if (pool->zygote > 0 && pool->is_drawn && pool->used_at + PAUSE_MS < until)
+            until = pool->used_at + PAUSE_MS;
+    }
     return until <= now ? 0 : (int)(until - now);
 }
 
@@ -449,6 +452,7 @@ void keeper_main(struct runner *its_runner, int inbox)
             next_tick = now + TICK_MS;
         if (now >= next_tick)
             next_tick = tidy(now) ? now + TICK_MS : INT64_MAX;
+        renew_zygotes(now);
         refill(now);
     }
 }

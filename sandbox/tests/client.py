@@ -230,6 +230,7 @@ class Runner(Client):
             return code
         finally:
             self.process.kill()
+            self.process.stderr.close()
             shutil.rmtree(self.directory, ignore_errors=True)
 
 

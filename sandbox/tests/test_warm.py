@@ -245,7 +245,7 @@ class WarmTests(unittest.TestCase):
         deadline = time.monotonic() + 10
         while self.run_warm(code).stdout == first:  # the zygote is another soon
             self.assertLess(time.monotonic(), deadline)
-            time.sleep(1.1)
+            time.sleep(1.5)
 
     def test_a_run_leaves_nothing_for_the_next(self):
         spoil = """if True:
