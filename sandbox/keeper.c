@@ -413,7 +413,8 @@ static void set_up(void)
     if (signals < 0)
         die_errno("signalfd");
     struct figures *figures = runner->figures;
-    memset(figures, 0, sizeof *figures);
+    memset(figures->runtimes, 0, sizeof figures->runtimes);
+    memset(&figures->plain, 0, sizeof figures->plain);
     pools[pool_count++] =
         (struct pool){.figure_ready = &figures->plain.ready, .figure_served = &figures->plain.served};
     for (size_t i = 0; i < runner->runtimes.count; i++) {

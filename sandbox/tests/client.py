@@ -174,6 +174,7 @@ class Runner(Client):
                     "limits": {**ceiling, **(limits or {})},
                     "cgroup": cgroup,
                     "warm": False,
+                    "compiled": False,
                     **config,
                 },
                 file,
