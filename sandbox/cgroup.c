@@ -173,10 +173,32 @@ static int watch_for_oom(const char *root, const char *name)
     return event;
 }
 
+static bool limit_memory_v1(const struct cgroup *group, const struct cgroup_roots *roots, int64_t bytes)
+{
+    bool limited = group_write_number(roots->memory, group->name, "memory.limit_in_bytes", bytes);
+    group_write_number(roots->memory, group->name, "memory.memsw.limit_in_bytes", bytes); /* where swap is counted */
+    return limited;
+}
+
+/* Memory with swap may not be below memory, so what comes first depends on whether it goes up or down. */
+void cgroup_adjust(struct cgroup *group, const struct limits *limits)
+{
+    const struct cgroup_roots *roots = group->roots;
+    int64_t bytes = limits->memory_mb << 20;
+    if (group->memory && roots->unified)
+        group->memory = group_write_number(roots->unified, group->name, "memory.max", bytes);
+    else if (group->memory && !limit_memory_v1(group, roots, bytes))
+        group->memory = limit_memory_v1(group, roots, bytes);
+    if (group->pids)
+        group->pids = group_write_number(roots->unified ? roots->unified : roots->pids, group->name, "pids.max",
+                                         limits->processes);
+}
+
 void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits)
 {
     *group = (struct cgroup){.roots = roots, .oom_event = -1};
-    format_into(group->name, sizeof group->name, PREFIX "%d", (int)getpid());
+    static unsigned count; /* of groups this process made */
+    format_into(group->name, sizeof group->name, PREFIX "%d-%u", (int)getpid(), count++);
     int64_t bytes = limits->memory_mb << 20;
     if (roots->unified && join(group, roots->unified, "cgroup.procs")) {
         group->memory = group_write_number(roots->unified, group->name, "memory.max", bytes);
@@ -189,8 +211,7 @@ void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const
         return;
     }
     if (roots->memory && join(group, roots->memory, "tasks")) {
-        group->memory = group_write_number(roots->memory, group->name, "memory.limit_in_bytes", bytes);
-        group_write_number(roots->memory, group->name, "memory.memsw.limit_in_bytes", bytes);
+        group->memory = limit_memory_v1(group, roots, bytes);
         if (group->memory)
             group->oom_event = watch_for_oom(roots->memory, group->name);
     }

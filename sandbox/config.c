@@ -89,6 +89,11 @@ void config_load(struct config *config, const char *path)
         die("configuration: \"bounded\" must be true or false");
     config->bounded = json_is_true(bounded);
 
+    const json_t *warm = json_object_get(json, "warm");
+    if (warm && !json_is_boolean(warm))
+        die("configuration: \"warm\" must be true or false");
+    config->warm = !json_is_false(warm);
+
     char *network = text_of(json, "network", false);
     if (network && strcmp(network, "private") && strcmp(network, "shared"))
         die("configuration: \"network\" must be \"private\" or \"shared\"");

@@ -188,16 +188,6 @@ static void become(const struct user *user)
         die_errno("setresuid");
 }
 
-static void reset_signals(void)
-{
-    for (int number = 1; number < 65; number++)
-        signal(number, SIG_DFL); /* fails for SIGKILL, SIGSTOP and glibc's own: they are default already */
-    sigset_t none;
-    sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-        die_errno("sigprocmask");
-}
-
 void confine_program(const struct config *config, const struct confinement *confinement, const struct limits *limits,
                      const struct sock_fprog *filter)
 {
@@ -214,7 +204,6 @@ void confine_program(const struct config *config, const struct confinement *conf
         die_errno("no_new_privs");
     set_capabilities(0);
     prctl(PR_SET_DUMPABLE, 1); /* changing user cleared it, and with it the program's own /proc/self */
-    reset_signals();
     if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) /* 5.11; every descriptor was born so anyway */
         warn("close_range: %s", strerror(errno));
     policy_apply(filter);

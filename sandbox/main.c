@@ -129,6 +129,8 @@ int main(int count, char **words)
             warn("the loopback device is not up");
     }
     runner.pid = getpid();
+    runner.keeper = -1;
+    runner.figures = shared_memory(sizeof *runner.figures);
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
     runner.confinement = confinement_probe(&runner.config);

@@ -159,7 +159,8 @@ bool request_parse(const char *text, size_t length, const char *secret, struct r
                    struct refusal *refusal)
 {
     json_error_t error;
-    *request = (struct request){.json = json_loadb(text, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error)};
+    *request = (struct request){.size = length};
+    request->json = json_loadb(text, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
     if (!request->json) {
         refuse(refusal, "bad_request", "The request is not JSON: line %d, column %d.", error.line, error.column);
         return false;
@@ -220,7 +221,8 @@ static int open_parent(int directory, char *path, const struct user *user, const
     return at;
 }
 
-static bool write_file(int directory, const char *path, const void *bytes, size_t length, const struct user *user)
+static bool write_file(int directory, const char *path, const void *bytes, size_t length, bool may_exist,
+                       const struct user *user)
 {
     char copy[MAX_PATH + 1];
     format_into(copy, sizeof copy, "%s", path);
@@ -229,6 +231,8 @@ static bool write_file(int directory, const char *path, const void *bytes, size_
     if (parent < 0)
         return false;
     int file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (file < 0 && errno == EEXIST && may_exist)
+        file = openat(parent, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
     bool done = file >= 0;
     for (size_t written = 0; done && written < length;) {
         ssize_t count = write(file, (const char *)bytes + written, length - written);
@@ -246,7 +250,7 @@ static bool write_file(int directory, const char *path, const void *bytes, size_
 }
 
 static bool write_encoded(int directory, const char *path, const json_t *content, const json_t *encoding,
-                          const struct user *user, struct refusal *refusal)
+                          bool may_exist, const struct user *user, struct refusal *refusal)
 {
     const void *bytes = json_string_value(content);
     size_t length = json_string_length(content);
@@ -258,7 +262,7 @@ static bool write_encoded(int directory, const char *path, const json_t *content
             return false;
         }
     }
-    bool done = write_file(directory, path, bytes, length, user);
+    bool done = write_file(directory, path, bytes, length, may_exist, user);
     if (!done)
         refuse(refusal, "bad_request", "%.120s cannot be written: %s.", path,
                errno == EEXIST    ? "it is given twice"
@@ -268,17 +272,18 @@ static bool write_encoded(int directory, const char *path, const json_t *content
     return done;
 }
 
-bool request_write_files(const struct request *request, int directory, const char *code_name, const struct user *user,
-                         struct refusal *refusal)
+bool request_write_files(const struct request *request, int directory, const char *code_name, bool code_exists,
+                         const struct user *user, struct refusal *refusal)
 {
     const json_t *json = request->json;
-    if (!write_encoded(directory, code_name, field(json, "code"), field(json, "codeEncoding"), user, refusal))
+    if (!write_encoded(directory, code_name, field(json, "code"), field(json, "codeEncoding"), code_exists, user,
+                       refusal))
         return false;
     size_t index;
     json_t *file;
     json_array_foreach((json_t *)request->files, index,
                        file) if (!write_encoded(directory, json_string_value(field(file, "path")),
-                                                field(file, "content"), field(file, "encoding"), user,
-                                                refusal)) return false;
+                                                field(file, "content"), field(file, "encoding"), false,
+                                                user, refusal)) return false;
     return true;
 }

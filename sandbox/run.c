@@ -2,7 +2,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,26 +12,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 10 * 1000 };
+enum { ANSWER_MS = 10 * 1000, FIRST_WATCH_MS = 5, TRIM_BYTES = 64 * 1024 };
 
 struct supervisor me;
 volatile sig_atomic_t terminated;
-
-void close_end(int *end)
-{
-    if (*end >= 0)
-        close(*end);
-    *end = -1;
-}
 
 /* ---- Ending a run ----------------------------------------------------------------------------- */
 
 void kill_run(enum reason reason)
 {
-    if (me.killed_for != NOT_KILLED || !me.init || me.ended)
+    if (me.killed_for != NOT_KILLED || !me.alive || me.ended)
         return;
     me.killed_for = reason;
-    kill(me.init, SIGKILL); /* not reaped yet, so the number is still its own */
+    me.killed_at = monotonic_ms();
+    kit_kill(&me.kit, false);
 }
 
 void lose_client(void)
@@ -43,11 +37,11 @@ void lose_client(void)
 static void collect_init(void)
 {
     int status;
-    while (wait4(me.init, &status, 0, &me.usage) < 0)
+    while (me.ours && wait4(me.kit.init, &status, 0, &me.usage) < 0)
         if (errno != EINTR)
             die_errno("wait4");
-    me.init = 0;
-    if (!me.runner->confinement.namespaces) /* orphans of the init have become ours */
+    me.alive = false;
+    if (me.ours && !me.runner->confinement.namespaces) /* orphans of the init have become ours */
         for (;;) {
             tree_kill(getpid());
             if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
@@ -55,36 +49,11 @@ static void collect_init(void)
         }
     if (!me.ended)
         me.ended_at = monotonic_ms();
-    cgroup_usage(&me.run.cgroup, &me.group_usage);
-    close_end(&me.input);
+    cgroup_usage(&me.kit.cgroup, &me.group_usage);
+    close_end(&me.kit.input);
 }
 
-/* ---- Reports of the init ---------------------------------------------------------------------- */
-
-static void take_descriptors(struct msghdr *message)
-{
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(2 * sizeof(int)))
-        return;
-    int passed[2];
-    memcpy(passed, CMSG_DATA(header), sizeof passed);
-    close_end(&me.procfs);
-    close_end(&me.tmpfs);
-    me.procfs = passed[0];
-    me.tmpfs = passed[1];
-}
-
-/* Holds on to the run's namespaces: taking them down costs more than many a run, and the client need not wait for it.
- */
-static void hold_namespaces(void)
-{
-    static const char *const kinds[] = {"mnt", "net"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        char path[64];
-        format_into(path, sizeof path, "/proc/%d/ns/%s", (int)me.init, kinds[i]);
-        (void)!open(path, O_RDONLY | O_CLOEXEC); /* closed by the end of this process, soon after the answer */
-    }
-}
+/* ---- Word of the run -------------------------------------------------------------------------- */
 
 static void announce(void)
 {
@@ -92,49 +61,67 @@ static void announce(void)
     if (me.announced)
         return;
     me.announced = true;
-    if (me.runner->confinement.namespaces)
-        hold_namespaces();
+    me.next_watch = monotonic_ms() + FIRST_WATCH_MS;
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
-    format_into(text, sizeof text, "{\"pid\":%d}", (int)me.init);
+    format_into(text, sizeof text, "{\"pid\":%d}", (int)me.kit.init);
     start_frame(FRAME_STARTED, text, strlen(text));
     pump_input();
 }
 
+static void step_begun(void)
+{
+    announce();
+    if (me.stage == STAGE_RUN) { /* the request may be megabytes, and this process lives as long as the program */
+        bool large = me.run.request.size > TRIM_BYTES;
+        request_free(&me.run.request);
+        if (large)
+            malloc_trim(0);
+    }
+}
+
+/* The channel says that a process waits, or why it cannot be the program; its end says that it is the program now. */
+static void read_channel(void)
+{
+    int *channel = &me.kit.parts[KIT_LAUNCH];
+    while (*channel >= 0) {
+        ssize_t got = recv(*channel, me.word + me.word_length, sizeof me.word - me.word_length, MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got > 0) {
+            me.word_length += (size_t)got;
+            if (me.word[0] == PROGRAM_READY) /* known, for it is asked to become something anyway */
+                memmove(me.word, me.word + 1, --me.word_length);
+            if (me.word_length < sizeof me.refusal)
+                continue;
+            memcpy(&me.refusal, me.word, sizeof me.refusal);
+        }
+        bool unread = got < 0; /* the launch was not even read */
+        close_end(channel);
+        if (unread && !me.announced && !me.ours && me.killed_for == NOT_KILLED)
+            start_over();
+        else if (!me.refusal.code[0] && me.launched)
+            step_begun();
+    }
+}
+
 static void read_reports(void)
 {
-    while (me.control >= 0) {
-        struct report report;
-        struct iovec body = {&report, sizeof report};
-        union {
-            struct cmsghdr header;
-            char space[CMSG_SPACE(2 * sizeof(int))];
-        } passed;
-        struct msghdr message = {
-            .msg_iov = &body, .msg_iovlen = 1, .msg_control = passed.space, .msg_controllen = sizeof passed.space};
-        ssize_t got = recvmsg(me.control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (got != sizeof report) {
-            close_end(&me.control); /* it ended; the pidfd says so too */
-            return;
-        }
+    struct report report;
+    while (me.kit.control >= 0 && kit_receive(&me.kit, &report) > 0)
         switch (report.kind) {
-        case REPORT_STARTED:
-            take_descriptors(&message);
-            me.end.stage = report.stage;
-            announce();
-            break;
+        case REPORT_BORN: break;
+        case REPORT_READY: launch_step(); break;
         case REPORT_REFUSED:
             if (!me.refusal.code[0])
                 me.refusal = report.refusal;
             break;
         case REPORT_ENDED:
-            me.end = report;
-            me.ended = true;
-            me.ended_at = monotonic_ms();
+            read_channel();
+            end_step(&report);
             break;
         }
-    }
 }
 
 /* ---- Clocks ------------------------------------------------------------------------ */
@@ -143,7 +130,7 @@ static void read_reports(void)
 static int64_t keep_time(void)
 {
     int64_t now = monotonic_ms();
-    if (!me.init) {
+    if (!me.alive) {
         int64_t patience = terminated ? SHUTDOWN_MS : STALL_MS;
         if (now - me.last_progress >= patience)
             me.client_gone = true;
@@ -151,6 +138,8 @@ static int64_t keep_time(void)
     }
     if (now >= me.deadline)
         kill_run(TIMEOUT);
+    if (me.killed_for != NOT_KILLED && now - me.killed_at >= 1000)
+        kit_kill(&me.kit, true);
     if (me.announced && now >= me.next_watch && me.killed_for == NOT_KILLED && !me.ended)
         watch(now);
     int64_t next = me.killed_for == NOT_KILLED ? me.deadline : now + 1000;
@@ -161,7 +150,7 @@ static int64_t keep_time(void)
 
 /* ---- The loop --------------------------------------------------------------------------------- */
 
-enum { SOCKET, OUTPUT, ERROR, INPUT, CONTROL, INIT, OOM, WATCHED };
+enum { SOCKET, OUTPUT, ERROR, INPUT, CHANNEL, CONTROL, INIT, OOM, WATCHED };
 
 static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds)
 {
@@ -170,15 +159,16 @@ static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds
     short socket_events = POLLRDHUP;
     if (!idle)
         socket_events |= POLLOUT;
-    if (me.init && !me.refusal.code[0])
+    if (me.alive && !me.refusal.code[0])
         socket_events |= POLLIN;
     watched[SOCKET] = (struct pollfd){.fd = me.client_gone ? -1 : me.socket, .events = socket_events};
-    watched[OUTPUT] = (struct pollfd){.fd = idle && me.announced ? me.output : -1, .events = POLLIN};
-    watched[ERROR] = (struct pollfd){.fd = idle && me.announced ? me.error : -1, .events = POLLIN};
-    watched[INPUT] = (struct pollfd){.fd = input_waits ? me.input : -1, .events = POLLOUT};
-    watched[CONTROL] = (struct pollfd){.fd = me.control, .events = POLLIN};
-    watched[OOM] = (struct pollfd){.fd = me.init ? me.run.cgroup.oom_event : -1, .events = POLLIN};
-    watched[INIT] = (struct pollfd){.fd = me.init ? me.init_ended : -1, .events = POLLIN};
+    watched[OUTPUT] = (struct pollfd){.fd = idle && me.announced ? me.kit.output : -1, .events = POLLIN};
+    watched[ERROR] = (struct pollfd){.fd = idle && me.announced ? me.kit.error : -1, .events = POLLIN};
+    watched[INPUT] = (struct pollfd){.fd = input_waits ? me.kit.input : -1, .events = POLLOUT};
+    watched[CHANNEL] = (struct pollfd){.fd = me.kit.parts[KIT_LAUNCH], .events = POLLIN};
+    watched[CONTROL] = (struct pollfd){.fd = me.kit.control, .events = POLLIN};
+    watched[OOM] = (struct pollfd){.fd = me.alive ? me.kit.cgroup.oom_event : -1, .events = POLLIN};
+    watched[INIT] = (struct pollfd){.fd = me.alive ? me.kit.ended : -1, .events = POLLIN};
 
     sigset_t none;
     sigemptyset(&none);
@@ -195,9 +185,9 @@ static void wait_for_events(struct pollfd watched[WATCHED], int64_t milliseconds
 
 static bool finished(void)
 {
-    if (me.init)
+    if (me.alive)
         return false;
-    return me.client_gone || me.refusal.code[0] || (me.output < 0 && me.error < 0 && !frame_pending());
+    return me.client_gone || me.refusal.code[0] || (me.kit.output < 0 && me.kit.error < 0 && !frame_pending());
 }
 
 void serve_run(void)
@@ -207,8 +197,14 @@ void serve_run(void)
         wait_for_events(watched, keep_time());
         if (terminated)
             kill_run(CANCELLED);
+        if (watched[CHANNEL].revents)
+            read_channel();
         if (watched[CONTROL].revents)
             read_reports();
+        if (me.started_over) { /* what was seen was of another kit */
+            me.started_over = false;
+            continue;
+        }
         if (watched[OOM].revents)
             suspect_memory();
         if (watched[SOCKET].revents & (POLLRDHUP | POLLHUP | POLLERR))
@@ -226,10 +222,10 @@ void serve_run(void)
             collect_init();
             me.last_progress = monotonic_ms();
         }
-        if (watched[OUTPUT].revents || !me.init)
-            pump_output(&me.output, FRAME_STDOUT);
-        if (watched[ERROR].revents || !me.init)
-            pump_output(&me.error, FRAME_STDERR);
+        if (watched[OUTPUT].revents || !me.alive)
+            pump_output(&me.kit.output, FRAME_STDOUT);
+        if (watched[ERROR].revents || !me.alive)
+            pump_output(&me.kit.error, FRAME_STDERR);
         grant_credit(); /* it may have waited for a frame of output */
     }
 }
@@ -268,19 +264,20 @@ static const char *reason_text(bool failed, bool signaled)
 static void send_exit(void)
 {
     /* Without a report it was the kill of the whole tree that ended the program. */
-    int status = me.ended ? me.end.status : SIGKILL;
+    int status = me.ended ? me.status : SIGKILL;
     bool signaled = WIFSIGNALED(status);
     char text[512], code[16] = "null", signal[32] = "null";
     if (signaled)
         format_into(signal, sizeof signal, "\"%s\"", signal_name(WTERMSIG(status)));
     else
         format_into(code, sizeof code, "%d", WEXITSTATUS(status));
-    int64_t cpu_ms = larger(me.group_usage.cpu_ms, larger(rusage_ms(&me.usage), me.sampled_cpu_ms));
+    int64_t counted = larger(me.group_usage.cpu_ms, rusage_ms(&me.usage)) - me.kit.cpu_before_ms;
+    int64_t cpu_ms = larger(counted, me.sampled_cpu_ms);
     int64_t peak = larger(me.group_usage.peak_bytes, larger((int64_t)me.usage.ru_maxrss * 1024, me.sampled_peak));
     format_into(text, sizeof text,
                 "{\"exitCode\":%s,\"signal\":%s,\"reason\":\"%s\",\"stage\":\"%s\",\"durationMs\":%lld,\"cpuMs\":%lld,"
                 "\"maxRssBytes\":%lld,\"truncated\":%s}",
-                code, signal, reason_text(status != 0, signaled), me.end.stage == STAGE_COMPILE ? "compile" : "run",
+                code, signal, reason_text(status != 0, signaled), me.stage == STAGE_COMPILE ? "compile" : "run",
                 (long long)(me.ended_at - me.started_at), (long long)cpu_ms, (long long)peak,
                 me.truncated ? "true" : "false");
     send_frame(me.socket, FRAME_EXIT, text, strlen(text), monotonic_ms() + (terminated ? SHUTDOWN_MS : STALL_MS));

@@ -38,6 +38,8 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void format_into(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 char *copy_text(const char *text);
 void *allocate(size_t size);
+/* Zeroes that all processes forked later share. */
+void *shared_memory(size_t size);
 int64_t monotonic_ms(void);
 /* Whole small file into `buffer` as a C string; false (with errno) if it cannot be read. */
 bool read_text_at(int directory, const char *path, char *buffer, size_t size);
@@ -46,6 +48,19 @@ bool write_text_at(int directory, const char *path, const char *text);
 uint8_t *base64_decode(const char *text, size_t length, size_t *decoded_length);
 /* "SIGSEGV" for 11; "SIG34" for one without a name of its own. Valid until the next call. */
 const char *signal_name(int number);
+
+/* Closes a descriptor that is open and forgets it. */
+void close_end(int *end);
+void free_texts(char **texts);
+
+/* ---- pass.c: descriptors between processes ---------------------------------------------------- */
+
+enum { PASS_MAX = 16 };
+
+/* False if the peer is gone, or with MSG_DONTWAIT among `flags` has no room. */
+bool pass(int socket, const void *bytes, size_t length, const int *descriptors, size_t count, int flags);
+/* What recvmsg returns; as many descriptors as came. */
+ssize_t receive_passed(int socket, void *bytes, size_t length, int descriptors[PASS_MAX], size_t *count, int flags);
 
 /* ---- config.c: the configuration file --------------------------------------------------------- */
 
@@ -74,6 +89,7 @@ struct config {
     struct limits limits; /* the ceiling: every field is set */
     struct cgroup_roots cgroup;
     bool bounded;        /* something around the VM bounds its processes: RLIMIT_NPROC need not */
+    bool warm;           /* kits are made ahead */
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -151,21 +167,25 @@ struct runtimes {
 #define SEARCH_PATH "/usr/local/bin:/usr/bin:/bin"
 
 void runtimes_load(struct runtimes *runtimes, const char *directory);
-/* Loads again if a folder was added or removed since, or if `force`. */
-void runtimes_refresh(struct runtimes *runtimes, bool force);
+/* Loads again if a folder was added or removed since, or if `force`; whether it did. */
+bool runtimes_refresh(struct runtimes *runtimes, bool force);
 const struct runtime *runtimes_find(const struct runtimes *runtimes, const char *name);
 /* Absolute path of a command, looked up in SEARCH_PATH unless it holds a slash; NULL if there is none. */
 char *command_find(const char *name);
 bool runtime_available(const struct runtime *runtime);
-/* One step's words ("compile", "run") with {file}, {binary}, {dir}, {runtime} replaced; NULL-terminated; NULL if it has
- * none. */
-char **runtime_command(const struct runtimes *runtimes, const struct runtime *runtime, const char *step,
-                       const char *directory, const json_t *more);
+bool is_words(const json_t *value);
+/* Words with {file}, {binary}, {dir}, {runtime} replaced, and `more` behind them;
+ * NULL-terminated. */
+char **runtime_words(const struct runtimes *runtimes, const struct runtime *runtime, const json_t *words,
+                     const char *directory, const json_t *more);
+char *runtime_expand(const struct runtimes *runtimes, const struct runtime *runtime, const char *word,
+                     const char *directory);
 
 /* ---- request.c: what a client asks for -------------------------------------------------------- */
 
 struct request {
     json_t *json; /* owns every string below */
+    size_t size;  /* of its text */
     enum { OP_RUN, OP_PING, OP_RUNTIMES } op;
     const char *id, *language;
     const json_t *args, *env, *files;
@@ -182,9 +202,10 @@ void refuse(struct refusal *refusal, const char *code, const char *format, ...) 
 bool request_parse(const char *text, size_t length, const char *secret, struct request *request,
                    struct refusal *refusal);
 void request_free(struct request *request);
-/* Writes the code file and the request's files below `directory`, owned by `user`. */
-bool request_write_files(const struct request *request, int directory, const char *code_name, const struct user *user,
-                         struct refusal *refusal);
+/* Writes the code file (which may be there already, if `code_exists`) and the request's files below `directory`, owned
+ * by `user`. */
+bool request_write_files(const struct request *request, int directory, const char *code_name, bool code_exists,
+                         const struct user *user, struct refusal *refusal);
 
 /* ---- cgroup.c --------------------------------------------------------------------------------- */
 
@@ -208,6 +229,8 @@ void cgroup_prepare(struct cgroup_roots *roots);
 /* Whether runs get a limit of this controller, "memory" or "pids", from the kernel. */
 bool cgroup_limits(const struct cgroup_roots *roots, const char *controller);
 void cgroup_create(struct cgroup *group, const struct cgroup_roots *roots, const struct limits *limits);
+/* Other limits for a group that is there. */
+void cgroup_adjust(struct cgroup *group, const struct limits *limits);
 void cgroup_enter(const struct cgroup *group);
 void cgroup_usage(const struct cgroup *group, struct cgroup_usage *usage);
 void cgroup_remove(struct cgroup *group);
@@ -255,7 +278,17 @@ int64_t tree_proportional_bytes(int procfs, pid_t root);
 /* Kills the descendants of `root`; returns how many were found. */
 size_t tree_kill(pid_t root);
 
-/* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
+/* ---- A run before, and without, its request --------------------------------------------------- */
+
+#define RUN_DIRECTORY "/tmp/run" /* where programs start, in their own /tmp */
+
+/* What the keeper does, for whoever asks; written by the keeper only. */
+struct figures {
+    struct {
+        int ready;      /* kits that wait */
+        int64_t served; /* kits that were given to runs */
+    } runtimes[MAX_RUNTIMES], plain;
+};
 
 struct runner {
     struct config config;
@@ -264,29 +297,164 @@ struct runner {
     struct sock_fprog filter;
     pid_t pid; /* of the server */
     int64_t started_at;
+    int keeper;              /* where supervisors ask for kits; -1 without a keeper */
+    struct figures *figures; /* shared by all processes of the runner */
 };
+
+enum stage_kind { STAGE_COMPILE, STAGE_RUN };
+
+/* What a process executes before its request is there. */
+struct command {
+    char *path, **words, **environment;
+};
+
+/* All that an init knows. */
+struct stage {
+    const struct runner *runner;
+    struct limits limits;
+    struct cgroup cgroup;
+    int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
+    int input, output, error; /* the program's ends of the three pipes */
+    int launch;               /* the program's end of its channel */
+    char directory[64];       /* where the program starts: RUN_DIRECTORY, or a private one without namespaces */
+    const struct command *warm;
+    const char *early; /* a file that has to be there, if empty, when `warm` is executed */
+    bool zygote;       /* the program goes on in a fork of this process */
+    bool unhurried;    /* a fork of a zygote may take the time to be faster later */
+    bool dies_with_parent;
+    bool final; /* no other program follows */
+};
+
+/* From init to supervisor. */
+struct report {
+    enum { REPORT_BORN, REPORT_READY, REPORT_ENDED, REPORT_REFUSED } kind;
+    int status;          /* REPORT_ENDED: as of waitpid */
+    pid_t pid;           /* REPORT_BORN, with the pidfd beside it */
+    struct rusage usage; /* REPORT_ENDED: of all processes that were waited for */
+    struct refusal refusal;
+};
+
+/* From supervisor to init. */
+struct order {
+    enum { ORDER_SIGNAL, ORDER_RESIZE, ORDER_FINAL, ORDER_NEXT, ORDER_LEAVE } kind;
+    int value; /* a signal's number, megabytes of /tmp */
+};
+
+/* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
+
+/* Sets up, forks the process that will be the program, reaps, reports; as PID 1 of the run's namespace. Returns only in
+ * a fork of a zygote, where the program is to begin. */
+void stage_main(struct stage *stage);
+
+/* ---- program.c: a process that waits to be the program ---------------------------------------- */
+
+enum {
+    WARM_DESCRIPTOR = 900, /* where an interpreter that is up reads its launch */
+    LAUNCH_HEADER = 16,    /* bytes of a launch before its texts */
+    PROGRAM_READY = 'R',   /* sent on the channel by a process that waits */
+};
+
+/* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
+void program_main(const struct stage *stage);
+
+/* ---- kit.c: runs made ahead ------------------------------------------------------------------- */
+
+/* What an init passes on; the last four only where there are namespaces. */
+enum kit_part { KIT_DIRECTORY, KIT_LAUNCH, KIT_PROCFS, KIT_TMPFS, KIT_MOUNTS, KIT_NETWORK, KIT_PARTS };
+
+struct kit {
+    pid_t init;
+    int ended; /* pidfd of the init */
+    int control, input, output, error;
+    int parts[KIT_PARTS]; /* by `enum kit_part`; holding on to the namespaces keeps their end off the critical path */
+    struct cgroup cgroup;
+    struct limits limits; /* that it was made for */
+    char path[64];
+    bool namespaced;
+    bool is_warm;          /* an interpreter is up */
+    int64_t cpu_before_ms; /* used before it was handed over */
+};
+
+struct recipe {
+    const struct command *warm; /* NULL: the process waits before it executes anything */
+    const char *early;
+    int zygote; /* 0, or a socket: the init is a fork of that process */
+    bool unhurried;
+    bool dies_with_parent;
+};
+
+/* No descriptors, no process. */
+void kit_clear(struct kit *kit);
+/* False if the zygote is gone. Otherwise the kit is usable once a REPORT_READY was received. */
+bool kit_begin(struct kit *kit, const struct runner *runner, const struct limits *limits, const struct recipe *recipe);
+/* 1 with a report, 0 if there is none, -1 if there will be none. Descriptors go into their places. */
+int kit_receive(struct kit *kit, struct report *report);
+bool kit_order(const struct kit *kit, int kind, int value);
+/* Has the run end. `at_once`: by killing its init, which without namespaces may leave something. */
+void kit_kill(const struct kit *kit, bool at_once);
+bool kit_hand_over(int socket, struct kit *kit);
+bool kit_take_over(int socket, struct kit *kit, const struct runner *runner);
+void kit_close(struct kit *kit);
+void kit_remove_directory(const struct kit *kit, const struct runner *runner);
+
+/* ---- warm.c: what a runtime says about running ahead of its requests -------------------------- */
+
+enum {
+    WARM_LIBRARY = WARM_DESCRIPTOR + 1, /* what makes a zygote of an interpreter */
+    WARM_PLAN,                          /* struct plan */
+};
+
+struct warm {
+    enum { WARM_NONE, WARM_PRESPAWN, WARM_FORK } mode;
+    struct command command;
+    const char *file;
+};
+
+/* What a zygote has to know of the runner; the filter's instructions follow. Pointers in `config` mean nothing. */
+struct plan {
+    struct config config;
+    struct confinement confinement;
+    unsigned short instructions;
+};
+
+/* What is wrong with this value of the field; NULL if nothing is. */
+const char *warm_problem(const json_t *warm);
+/* False where the runtime, or this place, has no warm mode. */
+bool warm_load(const struct runner *runner, const struct runtime *runtime, struct warm *warm);
+/* Starts an interpreter that forks kits; its pid, or -1. `socket` is what recipes take. */
+pid_t zygote_start(const struct runner *runner, const struct warm *warm, int *socket);
+
+/* Whether this request can be served by an interpreter that is up: it asks for nothing that is read at its start. */
+bool warm_suits(const struct runtime *runtime, const struct request *request);
+
+/* ---- keeper.c: kits made ahead ---------------------------------------------------------------- */
+
+/* Answers tickets that come to `inbox`, until SIGTERM. */
+_Noreturn void keeper_main(struct runner *runner, int inbox);
+
+/* What a supervisor asks for; the socket for the answer comes beside it. */
+struct ticket {
+    char runtime[64];
+    struct limits limits;
+    bool warm; /* an interpreter that is up will do */
+};
+
+/* ---- launch.c --------------------------------------------------------------------------------- */
 
 struct run {
     const struct runner *runner;
     struct request request;
     const struct runtime *runtime;
     struct limits limits;
-    struct cgroup cgroup;
-    int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
-    int input, output, error; /* the program's ends of the three pipes, or the supervisor's */
-    char directory[64];       /* where the program starts: /tmp/run, or a private one without namespaces */
+    const char *directory; /* as the program sees it */
 };
 
-/* From init to supervisor. REPORT_STARTED carries the descriptors of the run's /proc and tmpfs, if it has its own. */
-struct report {
-    enum { REPORT_STARTED, REPORT_ENDED, REPORT_REFUSED } kind;
-    enum { STAGE_COMPILE, STAGE_RUN } stage;
-    int status; /* as of waitpid */
-    struct refusal refusal;
-};
-
-/* Sets the run up, starts its program, reaps, reports. Runs as PID 1 of the run's namespace. */
-_Noreturn void stage_main(struct run *run);
+/* The variables of every run of a runtime, as an object. */
+json_t *environment_base(const struct runner *runner, const struct runtime *runtime, const char *directory);
+/* NAME=VALUE texts, NULL-terminated; takes the object over. */
+char **environment_texts(json_t *object);
+/* The block that makes a waiting process this step's program (to be freed); NULL with `refusal` filled. */
+char *launch_build(const struct run *run, enum stage_kind stage, size_t *length, struct refusal *refusal);
 
 /* ---- run.c: the supervisor of one connection -------------------------------------------------- */
 

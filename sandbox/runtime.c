@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,7 +29,7 @@ struct version_cache {
 
 /* ---- Loading ---------------------------------------------------------------------------------- */
 
-static bool is_words(const json_t *value)
+bool is_words(const json_t *value)
 {
     size_t index;
     json_t *word;
@@ -52,6 +51,9 @@ static const char *problem_of(const json_t *spec, struct limits *limits)
         return "\"run\" or \"version\" is not a list of words";
     if (compile && !json_is_null(compile) && !is_words(compile))
         return "\"compile\" is neither null nor a list of words";
+    const char *warm = warm_problem(json_object_get(spec, "warm"));
+    if (warm)
+        return warm;
     return limits_parse(json_object_get(spec, "limits"), limits, &limit) ? NULL : "a limit is not a positive number";
 }
 
@@ -96,21 +98,18 @@ static void load_all(struct runtimes *runtimes)
 void runtimes_load(struct runtimes *runtimes, const char *directory)
 {
     runtimes->directory = copy_text(directory);
-    runtimes->versions =
-        mmap(NULL, sizeof *runtimes->versions, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (runtimes->versions == MAP_FAILED)
-        die_errno("mmap");
+    runtimes->versions = shared_memory(sizeof *runtimes->versions);
     runtimes_refresh(runtimes, true);
 }
 
-void runtimes_refresh(struct runtimes *runtimes, bool force)
+bool runtimes_refresh(struct runtimes *runtimes, bool force)
 {
     struct stat now;
     if (stat(runtimes->directory, &now) < 0)
-        return;
+        return false;
     bool same = now.st_mtim.tv_sec == runtimes->modified.tv_sec && now.st_mtim.tv_nsec == runtimes->modified.tv_nsec;
     if (same && !force)
-        return;
+        return false;
     for (size_t i = 0; i < runtimes->count; i++) {
         free(runtimes->items[i].name);
         json_decref(runtimes->items[i].spec);
@@ -118,6 +117,7 @@ void runtimes_refresh(struct runtimes *runtimes, bool force)
     runtimes->count = 0;
     runtimes->modified = now.st_mtim;
     load_all(runtimes);
+    return true;
 }
 
 const struct runtime *runtimes_find(const struct runtimes *runtimes, const char *name)
@@ -167,10 +167,18 @@ bool runtime_available(const struct runtime *runtime)
     return true;
 }
 
-static char *expand(const char *word, const char *const places[][2], size_t count)
+char *runtime_expand(const struct runtimes *runtimes, const struct runtime *runtime, const char *word,
+                     const char *directory)
 {
-    char expanded[PATH_MAX];
-    size_t length = 0;
+    char own[PATH_MAX], expanded[PATH_MAX];
+    format_into(own, sizeof own, "%s/%s", runtimes->directory, runtime->name);
+    const char *const places[][2] = {
+        {"{file}", json_string_value(json_object_get(runtime->spec, "file"))},
+        {"{binary}", "./program"},
+        {"{dir}", directory},
+        {"{runtime}", own},
+    };
+    size_t length = 0, count = sizeof places / sizeof *places;
     while (*word) {
         size_t i = 0;
         while (i < count && strncmp(word, places[i][0], strlen(places[i][0])))
@@ -187,25 +195,14 @@ static char *expand(const char *word, const char *const places[][2], size_t coun
     return copy_text(expanded);
 }
 
-char **runtime_command(const struct runtimes *runtimes, const struct runtime *runtime, const char *step,
-                       const char *directory, const json_t *more)
+char **runtime_words(const struct runtimes *runtimes, const struct runtime *runtime, const json_t *words,
+                     const char *directory, const json_t *more)
 {
-    const json_t *words = json_object_get(runtime->spec, step);
-    if (!json_is_array(words))
-        return NULL;
-    char own[PATH_MAX];
-    format_into(own, sizeof own, "%s/%s", runtimes->directory, runtime->name);
-    const char *const places[][2] = {
-        {"{file}", json_string_value(json_object_get(runtime->spec, "file"))},
-        {"{binary}", "./program"},
-        {"{dir}", directory},
-        {"{runtime}", own},
-    };
     size_t count = 0, index;
     json_t *word;
     char **command = allocate((json_array_size(words) + json_array_size(more) + 1) * sizeof *command);
     json_array_foreach((json_t *)words, index, word) command[count++] =
-        expand(json_string_value(word), places, sizeof places / sizeof *places);
+        runtime_expand(runtimes, runtime, json_string_value(word), directory);
     json_array_foreach((json_t *)more, index, word) command[count++] = copy_text(json_string_value(word));
     return command;
 }
@@ -255,7 +252,8 @@ static bool find_version(const char *text, char *version, size_t size)
 
 static void ask(struct runner *runner, const struct runtime *runtime, struct question *question)
 {
-    char **command = runtime_command(&runner->runtimes, runtime, "version", "/", NULL);
+    char **command =
+        runtime_words(&runner->runtimes, runtime, json_object_get(runtime->spec, "version"), "/", NULL);
     char *path = command_find(command[0]);
     int ends[2];
     if (!path || pipe2(ends, O_CLOEXEC) < 0)
@@ -274,9 +272,7 @@ static void ask(struct runner *runner, const struct runtime *runtime, struct que
     }
     close(ends[1]);
     question->pipe = ends[0];
-    for (char **word = command; *word; word++)
-        free(*word);
-    free(command);
+    free_texts(command);
     free(path);
 }
 

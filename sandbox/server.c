@@ -18,6 +18,7 @@ enum {
     MAX_SSH = 64,
     MAX_CHILDREN = MAX_RUNS + SPARE_CONNECTIONS + MAX_SSH,
     SHUTDOWN_MS = 700,
+    KEEPER_PAUSE_MS = 1000, /* between two starts of a keeper */
 };
 
 static struct child {
@@ -26,6 +27,8 @@ static struct child {
 } children[MAX_CHILDREN];
 static unsigned supervisors, sshds;
 static int signals, listener;
+static pid_t keeper; /* 0: none */
+static int64_t keeper_started_at;
 
 /* ---- Children --------------------------------------------------------------------------------- */
 
@@ -43,20 +46,65 @@ static void remember(pid_t pid, bool is_ssh)
 /* Every child that has ended, and as PID 1 every orphan of the machine. */
 static void reap(void)
 {
-    for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+    for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
+        if (pid == keeper)
+            keeper = 0;
         for (size_t i = 0; i < MAX_CHILDREN; i++)
             if (children[i].pid == pid) {
                 *(children[i].is_ssh ? &sshds : &supervisors) -= 1;
                 children[i].pid = 0;
                 break;
             }
+    }
 }
 
 static void signal_children(int number)
 {
+    if (keeper)
+        kill(keeper, number);
     for (size_t i = 0; i < MAX_CHILDREN; i++)
         if (children[i].pid)
             kill(children[i].pid, number);
+}
+
+/* ---- The keeper ------------------------------------------------------------------------------- */
+
+/* Starts one where there should be one and is none; how long until the next try, or -1. */
+static int keep_keeper(struct runner *runner)
+{
+    int64_t now = monotonic_ms(), pause = keeper_started_at + KEEPER_PAUSE_MS - now;
+    int ends[2];
+    if (!runner->config.warm || keeper)
+        return -1;
+    if (keeper_started_at && pause > 0)
+        return (int)pause;
+    keeper_started_at = now;
+    close_end(&runner->keeper);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return KEEPER_PAUSE_MS;
+    keeper = fork();
+    if (keeper == 0) {
+        close(listener);
+        close(signals);
+        close(ends[0]);
+        keeper_main(runner, ends[1]);
+    }
+    close(ends[1]);
+    if (keeper < 0) {
+        keeper = 0;
+        close(ends[0]);
+        return KEEPER_PAUSE_MS;
+    }
+    runner->keeper = ends[0];
+    return -1;
+}
+
+/* The next one knows the runtimes as they are now. */
+static void replace_keeper(void)
+{
+    keeper_started_at = 0;
+    if (keeper)
+        kill(keeper, SIGTERM);
 }
 
 /* ---- Connections ------------------------------------------------------------------------------ */
@@ -80,7 +128,8 @@ static void accept_run(struct runner *runner)
     int socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (socket < 0)
         return;
-    runtimes_refresh(&runner->runtimes, false);
+    if (runtimes_refresh(&runner->runtimes, false))
+        replace_keeper();
     pid_t child = fork();
     if (child < 0)
         warn("no process for a connection: %s", strerror(errno));
@@ -118,8 +167,8 @@ static bool take_signals(struct runner *runner)
     while (read(signals, &one, sizeof one) == sizeof one) {
         if (one.ssi_signo == SIGTERM || one.ssi_signo == SIGINT)
             ending = true;
-        else if (one.ssi_signo == SIGHUP)
-            runtimes_refresh(&runner->runtimes, true);
+        else if (one.ssi_signo == SIGHUP && runtimes_refresh(&runner->runtimes, true))
+            replace_keeper();
     }
     reap();
     return ending;
@@ -130,7 +179,7 @@ static void shut_down(struct runner *runner)
     struct pollfd watched = {.fd = signals, .events = POLLIN};
     int64_t deadline = monotonic_ms() + SHUTDOWN_MS;
     signal_children(SIGTERM); /* supervisors kill their runs and tell their clients */
-    while (supervisors + sshds > 0) {
+    while (supervisors + sshds + (keeper != 0) > 0) {
         int64_t left = deadline - monotonic_ms();
         if (left <= 0)
             break;
@@ -138,7 +187,7 @@ static void shut_down(struct runner *runner)
             take_signals(runner);
     }
     signal_children(SIGKILL); /* a run dies with its supervisor */
-    while (supervisors + sshds > 0 && poll(&watched, 1, 200) > 0)
+    while (supervisors + sshds + (keeper != 0) > 0 && poll(&watched, 1, 200) > 0)
         take_signals(runner);
 }
 
@@ -167,7 +216,7 @@ int server_main(struct runner *runner, const struct ssh *ssh)
             {.fd = supervisors < MAX_RUNS + SPARE_CONNECTIONS ? listener : -1, .events = POLLIN},
             {.fd = sshds < MAX_SSH ? ssh->listener : -1, .events = POLLIN},
         };
-        if (poll(watched, 3, -1) < 0 && errno != EINTR)
+        if (poll(watched, 3, keep_keeper(runner)) < 0 && errno != EINTR)
             die_errno("poll");
         if (watched[0].revents && take_signals(runner))
             break;

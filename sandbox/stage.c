@@ -1,8 +1,10 @@
-/* The init of a run's namespace: sets up, starts the program (or its compiler, then the program), reaps, reports.
+/* The init of a run's namespace: sets up, forks the process that will be the program, reaps, reports.
  *
  * It is PID 1 inside, so the program is an ordinary process to which every signal does what it always does, and the
- * end of this process takes everything else in the namespace along. It never runs a byte of the request. Where there
- * are no namespaces it is a subreaper and kills what is left over itself. */
+ * end of this process takes everything else in the namespace along. It never runs a byte of the request, nor sees one:
+ * files are written by the supervisor, through a descriptor of the directory, and the program is told what to become
+ * on a channel of its own (program.c). So a whole stage can be made before there is a request (kit.c). Where there are
+ * no namespaces it is a subreaper and kills what is left over itself. */
 #include "runner.h"
 
 #include <errno.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -19,28 +22,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int control, problems; /* where the hooks below write to */
+static struct stage *me;
+static int children; /* signalfd */
 
 /* ---- Reports ---------------------------------------------------------------------------------- */
 
-static void send_report(struct report *report, int procfs, int tmpfs)
+static void send_report(const struct report *report, const int *descriptors, size_t count)
 {
-    struct iovec body = {report, sizeof *report};
-    struct msghdr message = {.msg_iov = &body, .msg_iovlen = 1};
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(2 * sizeof(int))];
-    } passed = {0};
-    if (procfs >= 0 && tmpfs >= 0) {
-        message.msg_control = passed.space;
-        message.msg_controllen = sizeof passed.space;
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(2 * sizeof(int));
-        memcpy(CMSG_DATA(header), (int[]){procfs, tmpfs}, 2 * sizeof(int));
-    }
-    if (sendmsg(control, &message, MSG_NOSIGNAL) < 0)
+    if (!pass(me->control, report, sizeof *report, descriptors, count, 0))
         _exit(70); /* the supervisor is gone, and so must everything be */
 }
 
@@ -48,136 +37,52 @@ static void report_fault(const char *message)
 {
     struct report report = {.kind = REPORT_REFUSED};
     refuse(&report.refusal, "internal", "%s", message);
-    send_report(&report, -1, -1);
+    send_report(&report, NULL, 0);
 }
 
-static _Noreturn void give_up(const struct refusal *refusal)
+static void report_end(int status)
 {
-    send_report(&(struct report){.kind = REPORT_REFUSED, .refusal = *refusal}, -1, -1);
-    _exit(0);
+    struct report report = {.kind = REPORT_ENDED, .status = status};
+    if (getrusage(RUSAGE_CHILDREN, &report.usage) < 0)
+        die_errno("getrusage");
+    send_report(&report, NULL, 0);
 }
 
-/* ---- The program's process -------------------------------------------------------------------- */
+/* ---- Processes -------------------------------------------------------------------------------- */
 
-static void fail_before_exec(const struct refusal *refusal)
+/* Everything but this process; returns when it is gone and reaped. */
+static void kill_the_rest(void)
 {
-    if (write(problems, refusal, sizeof *refusal) < 0)
-        _exit(70);
-    _exit(0);
+    bool own = me->runner->confinement.namespaces;
+    for (;;) {
+        if (own)
+            kill(-1, SIGKILL);
+        else
+            tree_kill(getpid());
+        pid_t reaped = waitpid(-1, NULL, own ? 0 : WNOHANG);
+        if (reaped < 0 && errno == ECHILD)
+            return;
+    }
 }
 
-static void fault_before_exec(const char *message)
-{
-    struct refusal refusal;
-    refuse(&refusal, "internal", "%s", message);
-    fail_before_exec(&refusal);
-}
-
-static void redirect(int from, int to)
-{
-    if (dup2(from, to) < 0)
-        die_errno("dup2");
-}
-
-static _Noreturn void program_main(const struct run *run, int stage, const char *path, char **command,
-                                   char **environment)
-{
-    const struct runner *runner = run->runner;
-    die_hook = fault_before_exec;
-    if (setsid() < 0)
-        die_errno("setsid");
-    if (!runner->confinement.namespaces && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        die_errno("prctl");
-    int null = stage == STAGE_COMPILE ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
-    redirect(stage == STAGE_COMPILE ? null : run->input, STDIN_FILENO);
-    redirect(stage == STAGE_COMPILE ? run->error : run->output, STDOUT_FILENO);
-    redirect(run->error, STDERR_FILENO);
-
-    cgroup_enter(&run->cgroup);
-    write_text_at(AT_FDCWD, "/proc/self/oom_score_adj", "500"); /* before the runner and its inits */
-    bool counted = run->cgroup.pids;
-    confine_program(&runner->config, &runner->confinement, &(struct limits){.processes = counted ? 0 : 1},
-                    &runner->filter);
-    if (chdir(run->directory) < 0)
-        die_errno("the run's directory");
-    execve(path, command, environment);
-
-    struct refusal refusal;
-    if (errno == E2BIG)
-        refuse(&refusal, "bad_request", "The arguments and environment are too long for this system.");
-    else
-        refuse(&refusal, "runtime_unavailable", "%s could not be started: %s.", path, strerror(errno));
-    fail_before_exec(&refusal);
-    _exit(70);
-}
-
-static char **build_environment(const struct run *run)
-{
-    const struct user *user = &run->runner->config.user;
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:s}", "PATH", SEARCH_PATH, "HOME", user->home, "USER", user->name,
-                            "LANG", "C.UTF-8", "TERM", "dumb");
-    if (run->request.id)
-        json_object_set_new(all, "MARTLET_EXECUTION_ID", json_string(run->request.id));
-    if (!run->runner->confinement.namespaces)
-        json_object_set_new(all, "TMPDIR", json_string(run->directory));
-    json_object_update(all, json_object_get(run->runtime->spec, "env"));
-    json_object_update(all, (json_t *)run->request.env);
-
-    char **environment = allocate((json_object_size(all) + 1) * sizeof *environment);
-    size_t count = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach(all, key, value) if (json_is_string(value) && asprintf(&environment[count++], "%s=%s", key,
-                                                                               json_string_value(value)) < 0)
-        die("out of memory");
-    json_decref(all);
-    return environment;
-}
-
-/* Starts one step; returns once it has really been executed. */
-static pid_t start(const struct run *run, int stage, char **command, char **environment)
+/* Forks the process that will be the program; `theirs` is the other end of its channel. Returns 0 in a fork of a
+ * zygote, which is to go on. */
+static pid_t fork_program(int *theirs)
 {
     int ends[2];
-    struct refusal refusal;
-    char *path = strchr(command[0], '/') ? copy_text(command[0]) : command_find(command[0]);
-    if (!path) {
-        refuse(&refusal, "runtime_unavailable", "%s is not installed.", command[0]);
-        give_up(&refusal);
-    }
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        die_errno("pipe");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        die_errno("socketpair");
     pid_t child = fork();
     if (child < 0)
         die_errno("fork");
     if (child == 0) {
-        problems = ends[1];
-        program_main(run, stage, path, command, environment);
+        me->launch = ends[1];
+        program_main(me);
+        return 0;
     }
     close(ends[1]);
-    ssize_t got;
-    while ((got = read(ends[0], &refusal, sizeof refusal)) < 0 && errno == EINTR)
-        ;
-    close(ends[0]);
-    free(path);
-    if (got != 0)
-        give_up(&refusal);
+    *theirs = ends[0];
     return child;
-}
-
-/* ---- Waiting ---------------------------------------------------------------------------------- */
-
-/* Everything but this process; returns when it is gone and reaped. */
-static void kill_the_rest(const struct run *run)
-{
-    for (;;) {
-        if (run->runner->confinement.namespaces)
-            kill(-1, SIGKILL);
-        else
-            tree_kill(getpid());
-        pid_t reaped = waitpid(-1, NULL, run->runner->confinement.namespaces ? 0 : WNOHANG);
-        if (reaped < 0 && errno == ECHILD)
-            return;
-    }
 }
 
 /* True with the status once the main process has ended. */
@@ -193,70 +98,135 @@ static bool reap(pid_t program, int *status)
     return ended;
 }
 
-static int wait_for(pid_t program, int children)
-{
-    struct pollfd watched[] = {{.fd = children, .events = POLLIN}, {.fd = control, .events = POLLIN}};
-    int status, number;
-    while (!reap(program, &status)) {
-        if (poll(watched, 2, -1) < 0 && errno != EINTR)
-            die_errno("poll");
-        struct signalfd_siginfo ignored[8];
-        if (watched[0].revents && read(children, ignored, sizeof ignored) < 0 && errno != EAGAIN)
-            die_errno("signalfd");
-        if (watched[1].revents) {
-            if (recv(control, &number, sizeof number, MSG_DONTWAIT) != sizeof number)
-                _exit(70); /* the supervisor is gone */
-            kill(-program, number);
-        }
-    }
-    return status;
-}
+/* ---- Setting up ------------------------------------------------------------------------------- */
 
-/* ---- The run ---------------------------------------------------------------------------------- */
-
-static void set_up(struct run *run)
+static void enter_namespaces(void)
 {
-    const struct runner *runner = run->runner;
-    struct refusal refusal;
-    if (runner->confinement.namespaces) {
-        if (!confine_mounts(run->limits.memory_mb))
-            die_errno("private mounts");
-        if (mkdir(run->directory, 0700) < 0 ||
-            (runner->confinement.switch_user &&
-             chown(run->directory, runner->config.user.uid, runner->config.user.gid) < 0))
-            die_errno("the run's directory");
-    } else if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
-        die_errno("prctl");
-    }
+    const struct runner *runner = me->runner;
+    if (me->zygote && (chdir("/") < 0 || umount2("/tmp", MNT_DETACH) < 0))
+        die_errno("leaving the zygote's /tmp");
+    if (!confine_mounts(me->limits.memory_mb))
+        die_errno("private mounts");
+    if (mkdir(me->directory, 0700) < 0 ||
+        (runner->confinement.switch_user &&
+         chown(me->directory, runner->config.user.uid, runner->config.user.gid) < 0))
+        die_errno("the run's directory");
     if (runner->confinement.network && !loopback_up())
         die_errno("the loopback device");
-
-    int directory = open(run->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (directory < 0)
-        die_errno("the run's directory");
-    if (!request_write_files(&run->request, directory, json_string_value(json_object_get(run->runtime->spec, "file")),
-                             &runner->config.user, &refusal))
-        give_up(&refusal);
-    close(directory);
 }
 
-static void announce(const struct run *run, int stage)
+static int opened(const char *path, int flags)
 {
-    bool own = run->runner->confinement.namespaces;
-    int procfs = own ? open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int tmpfs = own ? open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    send_report(&(struct report){.kind = REPORT_STARTED, .stage = stage}, procfs, tmpfs);
-    if (own) {
-        close(procfs);
-        close(tmpfs);
+    int descriptor = open(path, flags | O_CLOEXEC);
+    if (descriptor < 0)
+        die_errno(path);
+    return descriptor;
+}
+
+/* Everything the supervisor needs of this stage, in the order of `enum kit_part`. */
+static void report_ready(int launch)
+{
+    int parts[KIT_PARTS] = {
+        [KIT_DIRECTORY] = opened(me->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), [KIT_LAUNCH] = launch};
+    size_t count = KIT_LAUNCH + 1;
+    if (me->runner->confinement.namespaces) {
+        parts[KIT_PROCFS] = opened("/proc", O_RDONLY | O_DIRECTORY);
+        parts[KIT_TMPFS] = opened("/tmp", O_PATH | O_DIRECTORY);
+        parts[KIT_MOUNTS] = opened("/proc/self/ns/mnt", O_RDONLY);
+        parts[KIT_NETWORK] = opened("/proc/self/ns/net", O_RDONLY);
+        count = KIT_PARTS;
+    }
+    send_report(&(struct report){.kind = REPORT_READY}, parts, count);
+    for (size_t i = 0; i < count; i++)
+        close(parts[i]);
+}
+
+/* ---- Orders ----------------------------------------------------------------------------------- */
+
+static void resize(int megabytes)
+{
+    char options[32];
+    format_into(options, sizeof options, "size=%dm", megabytes);
+    if (mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options) < 0)
+        die_errno("the size of /tmp");
+}
+
+/* No program follows the one that waits or runs: what only setting one up needs is given up. */
+static void finalize(void)
+{
+    me->final = true;
+    confine_init();
+    close(me->input);
+    close(me->output);
+    close(me->error);
+}
+
+static void leave(void)
+{
+    if (!me->runner->confinement.namespaces)
+        kill_the_rest(); /* in a namespace, the kernel does it when this process ends */
+    _exit(0);
+}
+
+/* Returns true in a fork of a zygote (which has no second step). */
+static void obey(pid_t *program)
+{
+    struct order order;
+    ssize_t got = recv(me->control, &order, sizeof order, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got != sizeof order)
+        leave(); /* the supervisor is gone */
+    switch (order.kind) {
+    case ORDER_SIGNAL:
+        if (*program)
+            kill(-*program, order.value);
+        break;
+    case ORDER_RESIZE: resize(order.value); break;
+    case ORDER_FINAL: finalize(); break;
+    case ORDER_NEXT: {
+        int launch;
+        kill_the_rest();
+        *program = fork_program(&launch);
+        report_ready(launch);
+        finalize();
+        break;
+    }
+    case ORDER_LEAVE: leave();
     }
 }
 
-void stage_main(struct run *run)
+/* Serves until the end of the last program. */
+static _Noreturn void watch_over(pid_t program)
 {
-    control = run->control;
+    struct pollfd watched[] = {{.fd = children, .events = POLLIN}, {.fd = me->control, .events = POLLIN}};
+    for (;;) {
+        int status;
+        struct signalfd_siginfo ignored[8];
+        if (poll(watched, 2, -1) < 0 && errno != EINTR)
+            die_errno("poll");
+        if (watched[0].revents) {
+            if (read(children, ignored, sizeof ignored) < 0 && errno != EAGAIN)
+                die_errno("signalfd");
+            if (reap(program, &status)) {
+                program = 0;
+                if (me->final && !me->runner->confinement.namespaces)
+                    kill_the_rest();
+                report_end(status);
+            }
+        }
+        if (watched[1].revents)
+            obey(&program);
+        if (!program && me->final)
+            _exit(0);
+    }
+}
+
+void stage_main(struct stage *stage)
+{
+    me = stage;
     die_hook = report_fault;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    if (stage->dies_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         die_errno("prctl");
     sigset_t all, child_only;
     sigfillset(&all);
@@ -264,38 +234,20 @@ void stage_main(struct run *run)
     sigaddset(&child_only, SIGCHLD);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
         die_errno("sigprocmask");
-    int children = signalfd(-1, &child_only, SFD_CLOEXEC | SFD_NONBLOCK);
+    children = signalfd(-1, &child_only, SFD_CLOEXEC | SFD_NONBLOCK);
     if (children < 0)
         die_errno("signalfd");
+    if (stage->runner->confinement.namespaces)
+        enter_namespaces();
+    else if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        die_errno("prctl");
 
-    set_up(run);
-    const struct runtimes *runtimes = &run->runner->runtimes;
-    char **compile = runtime_command(runtimes, run->runtime, "compile", run->directory, NULL);
-    char **command = runtime_command(runtimes, run->runtime, "run", run->directory, run->request.args);
-    char **environment = build_environment(run);
-    request_free(&run->request); /* it may be megabytes, and this process lives as long as the program */
-
-    struct report end = {.kind = REPORT_ENDED, .stage = STAGE_RUN};
-    if (compile) {
-        pid_t compiler = start(run, STAGE_COMPILE, compile, environment);
-        announce(run, STAGE_COMPILE);
-        end.status = wait_for(compiler, children);
-        kill_the_rest(run);
-        if (end.status != 0) {
-            end.stage = STAGE_COMPILE;
-            send_report(&end, -1, -1);
-            _exit(0);
-        }
-    }
-    pid_t program = start(run, STAGE_RUN, command, environment);
-    announce(run, STAGE_RUN);
-    confine_init();
-    close(run->input);
-    close(run->output);
-    close(run->error);
-    end.status = wait_for(program, children);
-    if (!run->runner->confinement.namespaces)
-        kill_the_rest(run); /* in a namespace, the kernel does it when this process ends */
-    send_report(&end, -1, -1);
-    _exit(0);
+    int launch;
+    pid_t program = fork_program(&launch);
+    if (program == 0)
+        return;
+    report_ready(launch);
+    if (stage->warm || stage->zygote)
+        finalize();
+    watch_over(program);
 }

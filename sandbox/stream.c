@@ -49,8 +49,8 @@ static void pass_the_cap(void)
 {
     me.truncated = true;
     kill_run(OUTPUT_LIMIT);
-    close_end(&me.output);
-    close_end(&me.error);
+    close_end(&me.kit.output);
+    close_end(&me.kit.error);
 }
 
 void pump_output(int *pipe, enum frame_type type)
@@ -62,7 +62,7 @@ void pump_output(int *pipe, enum frame_type type)
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
-            if (got == 0 || errno != EAGAIN || !me.init) /* nobody is left to write */
+            if (got == 0 || errno != EAGAIN || !me.alive) /* nobody is left to write */
                 close_end(pipe);
             return;
         }
@@ -72,7 +72,7 @@ void pump_output(int *pipe, enum frame_type type)
         }
         me.delivered += got;
         send_framed(type, (size_t)got);
-        if (me.init && (size_t)got < most)
+        if (me.alive && (size_t)got < most)
             return; /* it was all there was: poll tells when there is more */
     }
 }
@@ -82,7 +82,7 @@ void pump_output(int *pipe, enum frame_type type)
 void grant_credit(void)
 {
     bool due = me.credit_owed >= CREDIT_STEP || (me.credit_owed > 0 && me.waiting_start == me.waiting_end);
-    if (!due || !me.announced || !me.init || frame_pending())
+    if (!due || !me.announced || !me.alive || frame_pending())
         return;
     uint8_t bytes[4];
     for (int i = 0; i < 4; i++)
@@ -102,20 +102,20 @@ void pump_input(void)
 {
     while (me.waiting_start < me.waiting_end) {
         size_t length = me.waiting_end - me.waiting_start;
-        ssize_t written = me.input < 0 ? (ssize_t)length : write(me.input, me.waiting + me.waiting_start, length);
+        ssize_t written = me.kit.input < 0 ? (ssize_t)length : write(me.kit.input, me.waiting + me.waiting_start, length);
         if (written >= 0) {
             me.waiting_start += (size_t)written;
             settle((size_t)written);
         } else if (errno == EAGAIN) {
             break;
         } else if (errno != EINTR) {
-            close_end(&me.input); /* the program closed its stdin: the rest is dropped */
+            close_end(&me.kit.input); /* the program closed its stdin: the rest is dropped */
         }
     }
     if (me.waiting_start == me.waiting_end) {
         me.waiting_start = me.waiting_end = 0;
         if (me.input_ending)
-            close_end(&me.input);
+            close_end(&me.kit.input);
     }
     grant_credit();
 }
@@ -152,9 +152,7 @@ static void take_pieces(void)
         case PIECE_VIOLATION: violate(piece.problem); return;
         case PIECE_STDIN_END: me.input_ending = true; break;
         case PIECE_SIGNAL: /* a full socket means thousands of signals that nobody has looked at: one less */
-            if (me.control >= 0 &&
-                send(me.control, &piece.signal, sizeof piece.signal, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-                break;
+            kit_order(&me.kit, ORDER_SIGNAL, piece.signal);
             break;
         case PIECE_STDIN:
             if (!keep(&piece)) {

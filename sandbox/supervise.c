@@ -25,118 +25,10 @@ static void on_terminate(int number)
     terminated = 1;
 }
 
-/* ---- Starting --------------------------------------------------------------------------------- */
-
-static int64_t choose(int64_t asked, int64_t usual, int64_t ceiling)
-{
-    int64_t value = asked ? asked : usual ? usual : ceiling;
-    return value < ceiling ? value : ceiling;
-}
-
-static void choose_limits(struct run *run)
-{
-    const struct limits *asked = &run->request.limits, *usual = &run->runtime->limits;
-    const struct limits *ceiling = &run->runner->config.limits;
-    run->limits = (struct limits){
-        .memory_mb = choose(asked->memory_mb, usual->memory_mb, ceiling->memory_mb),
-        .processes = choose(asked->processes, usual->processes, ceiling->processes),
-        .output_bytes = choose(asked->output_bytes, usual->output_bytes, ceiling->output_bytes),
-        .timeout_ms = choose(asked->timeout_ms, usual->timeout_ms, ceiling->timeout_ms),
-        .cpu_ms = choose(asked->cpu_ms, usual->cpu_ms, ceiling->cpu_ms),
-    };
-}
-
-/* A pipe whose `ours` end does not block. It belongs to the program's user, who may open it as /dev/stdout. */
-static void make_pipe(int *ours, int *theirs, bool we_read)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        die_errno("pipe");
-    *ours = ends[we_read ? 0 : 1];
-    *theirs = ends[we_read ? 1 : 0];
-    const struct user *user = &me.runner->config.user;
-    if (me.runner->confinement.switch_user && fchown(*theirs, user->uid, user->gid) < 0)
-        die_errno("fchown");
-    if (fcntl(*ours, F_SETFL, O_NONBLOCK) < 0)
-        die_errno("fcntl");
-}
-
-static void make_directory(struct run *run)
-{
-    if (me.runner->confinement.namespaces) {
-        format_into(run->directory, sizeof run->directory, "/tmp/run");
-        return;
-    }
-    const struct user *user = &me.runner->config.user;
-    format_into(run->directory, sizeof run->directory, "/tmp/martlet-run-XXXXXX");
-    if (!mkdtemp(run->directory) ||
-        (me.runner->confinement.switch_user && chown(run->directory, user->uid, user->gid) < 0))
-        die_errno("the run's directory");
-}
-
-static void start_run(void)
-{
-    struct run *run = &me.run;
-    int controls[2], input, output, error;
-    choose_limits(run);
-    make_directory(run);
-    cgroup_create(&run->cgroup, &me.runner->config.cgroup, &run->limits);
-    make_pipe(&me.input, &input, false);
-    make_pipe(&me.output, &output, true);
-    make_pipe(&me.error, &error, true);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, controls) < 0)
-        die_errno("socketpair");
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        die_errno("prctl");
-
-    int flags = confinement_clone_flags(&me.runner->confinement) | CLONE_PIDFD | SIGCHLD;
-    me.started_at = me.last_progress = monotonic_ms();
-    me.deadline = me.started_at + run->limits.timeout_ms;
-    me.init = (pid_t)syscall(SYS_clone, flags, NULL, &me.init_ended, NULL, NULL);
-    if (me.init < 0)
-        die_errno("clone");
-    if (me.init == 0) {
-        int ours[] = {me.socket, me.input, me.output, me.error, controls[0]};
-        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-            close(ours[i]);
-        run->control = controls[1];
-        run->input = input;
-        run->output = output;
-        run->error = error;
-        stage_main(run);
-    }
-    me.control = controls[0];
-    close(controls[1]);
-    close(input);
-    close(output);
-    close(error);
-    request_free(&run->request);
-    malloc_trim(0);
-}
-
-/* ---- Ending ------------------------------------------------------------------------------------- */
-
-static void remove_directory(void)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        const struct user *user = &me.runner->config.user;
-        if (me.runner->confinement.switch_user &&
-            (setresgid(user->gid, user->gid, user->gid) < 0 || setresuid(user->uid, user->uid, user->uid) < 0))
-            _exit(70);
-        execl("/bin/rm", "rm", "-rf", "--", me.run.directory, (char *)NULL);
-        _exit(70);
-    }
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    rmdir(me.run.directory);
-}
-
 static void clean_up(void)
 {
-    cgroup_remove(&me.run.cgroup);
-    if (!me.runner->confinement.namespaces && me.run.directory[0])
-        remove_directory();
+    cgroup_remove(&me.kit.cgroup);
+    kit_remove_directory(&me.kit, me.runner);
 }
 
 /* ---- Connections ------------------------------------------------------------------------------ */
@@ -144,8 +36,7 @@ static void clean_up(void)
 static void report_to_client(const char *message)
 {
     warn("%s", message);
-    if (me.init > 0)
-        kill(me.init, SIGKILL);
+    kit_kill(&me.kit, true);
     send_refused(me.socket, "internal", message);
 }
 
@@ -171,6 +62,20 @@ static void answer_json(json_t *json)
     json_decref(json);
 }
 
+/* Kits that wait and kits that were used, by language; those of no language yet are "plain". */
+static json_t *describe_kits(const struct runner *runner)
+{
+    const struct figures *figures = runner->figures;
+    json_t *all = json_pack("{s:{s:i, s:I}}", "plain", "ready", figures->plain.ready, "served",
+                            (json_int_t)figures->plain.served);
+    for (size_t i = 0; i < runner->runtimes.count; i++)
+        if (json_is_object(json_object_get(runner->runtimes.items[i].spec, "warm")))
+            json_object_set_new(all, runner->runtimes.items[i].name,
+                                json_pack("{s:i, s:I}", "ready", figures->runtimes[i].ready, "served",
+                                          (json_int_t)figures->runtimes[i].served));
+    return all;
+}
+
 static json_t *describe_runner(unsigned live_runs)
 {
     const struct runner *runner = me.runner;
@@ -180,9 +85,9 @@ static json_t *describe_runner(unsigned live_runs)
         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
                   confinement->network, "user", confinement->switch_user, "memoryGroup", cgroup_limits(roots, "memory"),
                   "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1);
-    return json_pack("{s:s, s:I, s:i, s:o}", "version", MARTLET_VERSION, "uptimeMs",
+    return json_pack("{s:s, s:I, s:i, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",
                      (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement",
-                     confined);
+                     confined, "warm", describe_kits(runner));
 }
 
 static void refuse_connection(const struct refusal *refusal)
@@ -257,7 +162,7 @@ void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs)
     me.runner = runner; /* everything else is zero, and stays untouched memory until it is used */
     me.socket = socket;
     me.credit = STDIN_CREDIT;
-    me.init_ended = me.control = me.input = me.output = me.error = me.procfs = me.tmpfs = -1;
+    kit_clear(&me.kit);
     die_hook = report_to_client;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         die_errno("prctl");

@@ -1,5 +1,5 @@
-/* What the files of the supervisor share: supervise.c (a connection), run.c (the loop), stream.c (bytes),
- * watch.c (limits). */
+/* What the files of the supervisor share: supervise.c (a connection), start.c (what is started), run.c (the loop),
+ * stream.c (bytes), watch.c (limits). */
 #ifndef MARTLET_SUPERVISOR_H
 #define MARTLET_SUPERVISOR_H
 
@@ -22,10 +22,14 @@ struct supervisor {
     int socket;
     struct run run;
 
-    pid_t init;                        /* 0 before the run and once reaped */
-    int init_ended;                    /* pidfd */
-    int control, input, output, error; /* this side's ends; -1 when closed */
-    int procfs, tmpfs;                 /* the run's own; -1 where it has none */
+    struct kit kit;
+    bool alive;              /* the kit's init was begun and its end not yet seen */
+    bool ours;               /* the init is a child of this process */
+    enum stage_kind stage;   /* that runs, or is to run next */
+    bool launched;           /* its launch was sent */
+    bool started_over;       /* the kit is another one since the last look */
+    char word[1 + sizeof(struct refusal)]; /* what came back on the channel so far */
+    size_t word_length;
 
     struct frame_stream inbound;
     uint8_t waiting[STDIN_CREDIT]; /* stdin that the program has not taken yet */
@@ -39,12 +43,12 @@ struct supervisor {
 
     enum reason killed_for;
     bool client_gone, announced, ended, truncated;
-    struct report end;
+    int status; /* of the program, once it has ended */
     struct refusal refusal; /* sent instead of an exit if its code is set */
     struct rusage usage;
     struct cgroup_usage group_usage;
     int64_t sampled_cpu_ms, sampled_peak;
-    int64_t started_at, ended_at, deadline, next_watch, last_progress, suspicious_until;
+    int64_t started_at, ended_at, killed_at, deadline, next_watch, last_progress, suspicious_until;
 };
 
 extern struct supervisor me;
@@ -52,7 +56,6 @@ extern volatile sig_atomic_t terminated;
 
 /* ---- run.c ------------------------------------------------------------------------------------ */
 
-void close_end(int *end);
 /* Kills the whole tree, once. Its death is seen on the pidfd like any other. */
 void kill_run(enum reason reason);
 void lose_client(void);
@@ -60,6 +63,17 @@ void lose_client(void);
 void serve_run(void);
 /* Sends the exit or refused frame. */
 void answer_client(void);
+
+/* ---- start.c ---------------------------------------------------------------------------------- */
+
+/* Chooses limits and gets a kit: one made ahead, or one begun here. */
+void start_run(void);
+/* The kit is there: writes the files and launches the first step, or launches the next. */
+void launch_step(void);
+/* The step has ended: what follows, if something does. */
+void end_step(const struct report *report);
+/* The process that waited ended before it knew what to become: begins anew with a kit of our own. */
+void start_over(void);
 
 /* ---- watch.c ---------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,12 +79,34 @@ void *allocate(size_t size)
     return memory;
 }
 
+void *shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        die_errno("mmap");
+    return memory;
+}
+
 char *copy_text(const char *text)
 {
     char *copy = strdup(text);
     if (!copy)
         die("out of memory");
     return copy;
+}
+
+void free_texts(char **texts)
+{
+    for (char **text = texts; *text; text++)
+        free(*text);
+    free(texts);
+}
+
+void close_end(int *end)
+{
+    if (*end >= 0)
+        close(*end);
+    *end = -1;
 }
 
 bool read_text_at(int directory, const char *path, char *buffer, size_t size)

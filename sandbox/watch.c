@@ -10,8 +10,9 @@ enum { WATCH_MS = 20, SHORTEST_PAUSE_MS = 5, SUSPICION_MS = 200 };
 
 static int64_t tmpfs_bytes(void)
 {
+    int tmpfs = me.kit.parts[KIT_TMPFS];
     struct statfs about;
-    if (me.tmpfs < 0 || fstatfs(me.tmpfs, &about) < 0)
+    if (tmpfs < 0 || fstatfs(tmpfs, &about) < 0)
         return 0;
     return (int64_t)(about.f_blocks - about.f_bfree) * about.f_bsize;
 }
@@ -45,11 +46,18 @@ static int64_t memory_in_use(int procfs, pid_t root, int64_t resident, int64_t m
     return bytes;
 }
 
+static void note_processor_time(int64_t milliseconds)
+{
+    milliseconds -= me.kit.cpu_before_ms;
+    if (milliseconds > me.sampled_cpu_ms)
+        me.sampled_cpu_ms = milliseconds;
+}
+
 static void watch_processes(const struct cgroup *group, const struct limits *limits)
 {
-    bool own = me.procfs >= 0; /* else the machine's, in which the run's processes are the init's descendants */
-    int procfs = own ? me.procfs : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    pid_t root = own ? 0 : me.init;
+    bool own = me.kit.namespaced; /* else the machine's, in which the run's processes are the init's descendants */
+    int procfs = own ? me.kit.parts[KIT_PROCFS] : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    pid_t root = own ? 0 : me.kit.init;
     struct tree_usage usage;
     if (procfs >= 0 && tree_usage(procfs, root, &usage)) {
         if (!group->pids && usage.tasks > limits->processes + own) /* its own procfs shows the init as well */
@@ -59,8 +67,7 @@ static void watch_processes(const struct cgroup *group, const struct limits *lim
             bytes = memory_in_use(procfs, root, usage.rss_bytes, most);
         if (bytes > me.sampled_peak)
             me.sampled_peak = bytes;
-        if (usage.cpu_ms > me.sampled_cpu_ms)
-            me.sampled_cpu_ms = usage.cpu_ms;
+        note_processor_time(usage.cpu_ms);
         if (!group->memory && bytes > most)
             kill_run(MEMORY);
     }
@@ -73,7 +80,7 @@ static void watch_processes(const struct cgroup *group, const struct limits *lim
 void suspect_memory(void)
 {
     uint64_t times;
-    if (read(me.run.cgroup.oom_event, &times, sizeof times) != sizeof times)
+    if (read(me.kit.cgroup.oom_event, &times, sizeof times) != sizeof times)
         return;
     me.next_watch = monotonic_ms();
     me.suspicious_until = me.next_watch + SUSPICION_MS;
@@ -84,7 +91,7 @@ void watch(int64_t now)
     static long processors;
     if (!processors)
         processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const struct cgroup *group = &me.run.cgroup;
+    const struct cgroup *group = &me.kit.cgroup;
     const struct limits *limits = &me.run.limits;
     bool grouped = group->memory && group->pids, suspicious = now < me.suspicious_until;
     struct cgroup_usage counted = {.cpu_ms = -1};
@@ -92,8 +99,7 @@ void watch(int64_t now)
         cgroup_usage(group, &counted);
     if (suspicious && counted.out_of_memory)
         kill_run(MEMORY);
-    if (counted.cpu_ms > me.sampled_cpu_ms)
-        me.sampled_cpu_ms = counted.cpu_ms;
+    note_processor_time(counted.cpu_ms);
     if (!grouped || counted.cpu_ms < 0)
         watch_processes(group, limits);
     if (me.sampled_cpu_ms >= limits->cpu_ms)

@@ -57,13 +57,16 @@ package struct APIClient: Sendable {
         return try await send(request, timeout: timeout)
     }
 
-    /// Posts bytes as they are.
+    /// Posts bytes as they are, for as long as it takes unless `timeout` is given.
     @discardableResult
-    func post(_ path: String, bytes: [UInt8]) async throws -> Answer {
+    func post(
+        _ path: String, bytes: [UInt8], headers: [(String, String)] = [("Content-Type", "application/octet-stream")],
+        timeout: Duration? = nil
+    ) async throws -> Answer {
         var request = request("POST", path, body: bytes)
         request.headers.removeAll { $0.0 == "Content-Type" }
-        request.headers.append(("Content-Type", "application/octet-stream"))
-        return try await send(request, timeout: nil)
+        request.headers += headers
+        return try await send(request, timeout: timeout)
     }
 
     /// Calls `line` for each line of an answer that is a stream, without its line end, until the stream ends or `line`

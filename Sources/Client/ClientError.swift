@@ -33,9 +33,10 @@ package struct ClientError: Error, CustomStringConvertible {
         self.requestID = requestID
     }
 
-    package var description: String {
-        "\(message) \(hint)" + (requestID.map { " (\(code), request \($0))" } ?? " (\(code))")
-    }
+    package var description: String { "\(message) \(hint) (\(detail))" }
+
+    /// What programs and helpers want to know: the code, and which request it was.
+    package var detail: String { code + (requestID.map { ", request \($0)" } ?? "") }
 
     init(_ error: HTTPTransportError, server: String) {
         switch error.code {

@@ -40,7 +40,7 @@ package struct InitializationOutcome: Sendable, Hashable {
 /// script, both as the machine's user, in bash, by its runner. So both are confined as every run is, and nothing of them
 /// is left running.
 package struct EnvironmentInitializer: Sendable {
-    /// For both steps together.
+    /// For both steps together, once there is a runner.
     package static let limit = Duration.seconds(600)
     package static let outputLimit = 4_096
     private static let printLimit = 64 << 20
@@ -48,28 +48,34 @@ package struct EnvironmentInitializer: Sendable {
     private static let grace = Duration.seconds(20)
 
     private let fleet: Fleet
+    private let installer: RunnerInstaller?
     private let logger: Logger
     private let limit: Duration
 
-    package init(fleet: Fleet, limit: Duration = limit, logger: Logger) {
+    /// - Parameter runner: what is installed in VMs that were made without a runner; nil: nothing.
+    package init(fleet: Fleet, runner: RunnerFiles? = nil, limit: Duration = limit, logger: Logger) {
         self.fleet = fleet
         self.limit = limit
+        installer = runner.map { RunnerInstaller(files: $0, logger: logger) }
         self.logger = logger
     }
 
     /// Carries out the setup of an environment that runs, and says how that went; it is for the caller to note
-    /// (``EnvironmentStore/setInitialized(_:setupVersion:)``). To do it again is harmless as far as the script is: a
+    /// (``EnvironmentStore/complete(_:by:errorCode:duration:detail:)``). To do it again is harmless as far as the script is: a
     /// directory that is there is not cloned again.
     ///
     /// Throws if it could not be carried out, or not be followed to its end: `vm_unreachable`, `host_key_mismatch`.
     /// Cancelling it kills what runs.
     package func run(_ environment: Fleet::Environment) async throws -> InitializationOutcome {
         let setup = try await fleet.environments.setup(of: environment.id)
-        let deadline = ContinuousClock.now + limit
+        let steps = Self.steps(of: setup)
+        guard !steps.isEmpty else { return Self.nothing }
         do {
             return try await RunnerSession.with(environment, of: fleet, logger: logger) { session in
+                try await ensureRunner(of: environment, by: session)
+                let deadline = ContinuousClock.now + limit
                 var outcome = Self.nothing
-                for step in Self.steps(of: setup) {
+                for step in steps {
                     outcome = try await carryOut(step, setup, in: environment, by: session, until: deadline)
                     guard outcome.isSuccess else { break }
                 }
@@ -139,6 +145,18 @@ package struct EnvironmentInitializer: Sendable {
         """
 
     // MARK: Running
+
+    /// Asked beforehand, so that bringing the runner takes nothing of the steps' time and no step is ever begun twice.
+    /// Where nothing can be brought the first step finds out by itself.
+    private func ensureRunner(of environment: Fleet::Environment, by session: VMSession) async throws {
+        guard let installer else { return }
+        let limit = RunnerInstaller.limit + Self.grace
+        _ = try await withDeadline(limit, "answer of the runner, or its installation") {
+            try await RunnerInstaller.with(installer, in: environment, by: session) {
+                try await RunnerConnection.ask("ping", of: $0) as RunnerProbe.Answer
+            }
+        }
+    }
 
     private func carryOut(
         _ program: Program, _ setup: EnvironmentSetup, in environment: Fleet::Environment, by session: VMSession,

@@ -59,15 +59,8 @@ extension ExecutionService {
                     return connection
                 }
             ) { session in
-                do {
-                    return try await body(session)
-                } catch let refusal as SSHError where refusal.code == .channelRefused {
-                    // Nothing of a run has begun: its channel is what was refused.
-                    guard let installer else { throw refusal }
-                    try await onInstalling()
-                    guard try await installer.install(in: environment, by: session.connection) else { throw refusal }
-                    return try await body(session)
-                }
+                try await RunnerInstaller.with(
+                    installer, in: environment, by: session, onInstalling: onInstalling, body)
             }
         } catch let error as SSHError where error.code == .hostKeyMismatch {
             throw ServiceError(

@@ -242,6 +242,19 @@ package final class ExecutionService: Sendable {
         while true {
             do {
                 return try await converse(run, in: environment)
+            } catch let error as ServiceError where error.code == .hostKeyMismatch && failures == 0 {
+                // It may have ended unseen and its address gone to another: then it is not where its row says.
+                failures += 1
+                try await reportProgress(.connecting, "Another machine answers; looking what became of the VM.")
+                guard
+                    let found = try? await waker.reconcile(environment, requestID: run.requestID, because: error),
+                    found.generation != environment.generation
+                else {
+                    try Task.checkCancellation()
+                    throw error
+                }
+                environment = try await waker.wake(
+                    found, for: run.caller, requestID: run.requestID, report: reportProgress)
             } catch let error as VMUnreachable {
                 failures += 1
                 guard failures < 3 else { throw error.serviceError(environment) }

@@ -56,7 +56,7 @@ package struct RunnerFiles: Sendable {
 /// nothing else; elsewhere root does not let it in, and the refusal stands. Callers who want one VM's runner at once
 /// share one installation.
 actor RunnerInstaller {
-    private static let limit = Duration.seconds(120)
+    static let limit = Duration.seconds(120)
 
     private let files: RunnerFiles
     private let logger: Logger
@@ -83,6 +83,23 @@ actor RunnerInstaller {
         let isInstalled = try result.get()
         if isInstalled { logger.info("runner installed", metadata: ["environment": "\(environment.id)"]) }
         return isInstalled
+    }
+
+    /// Calls `body`; where the runner's port refuses it, once more after an installation, which `onInstalling` is told
+    /// of. Throws what `body` throws, the refusal also where the VM is none that the runner can be brought to.
+    static func with<Result>(
+        _ installer: RunnerInstaller?, in environment: Environment, by session: VMSession,
+        onInstalling: @Sendable () async throws -> Void = {}, _ body: (VMSession) async throws -> Result
+    ) async throws -> Result {
+        do {
+            return try await body(session)
+        } catch let refusal as SSHError where refusal.code == .channelRefused {
+            // Nothing of a run has begun: its channel is what was refused.
+            guard let installer else { throw refusal }
+            try await onInstalling()
+            guard try await installer.install(in: environment, by: session.connection) else { throw refusal }
+            return try await body(session)
+        }
     }
 
     private static func install(

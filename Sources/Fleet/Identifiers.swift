@@ -41,6 +41,14 @@ package struct TokenID: UUIDIdentifier {
 package struct EnvironmentID: UUIDIdentifier {
     package let rawValue: UUID
     package init(rawValue: UUID) { self.rawValue = rawValue }
+
+    static let vmNamePrefix = "mlt-"
+
+    /// From the name of its VM (``Environment/vmName``); `nil` if the name is of another form.
+    package init?(vmName name: String) {
+        guard name.hasPrefix(Self.vmNamePrefix) else { return nil }
+        self.init(String(name.dropFirst(Self.vmNamePrefix.count)))
+    }
 }
 
 package struct ExecutionID: UUIDIdentifier {

@@ -45,6 +45,6 @@ extension ServiceError {
 
     static func environmentNotFound(_ name: String) -> ServiceError {
         ServiceError(
-            .environmentNotFound, "There is no environment '\(name)'.", hint: "See your own with 'martlet vm status'.")
+            .environmentNotFound, "There is no environment '\(name)'.", hint: "'martlet env list' shows yours.")
     }
 }

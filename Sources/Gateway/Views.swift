@@ -93,14 +93,13 @@ struct TextOrBytes: Encodable, Sendable {
 /// A field that says `null` where it has no value, instead of being left out.
 @propertyWrapper
 struct Nullable<Value: Encodable & Sendable>: Encodable, Sendable {
-    private let value: Value?
-    var wrappedValue: Value? { value }
+    var wrappedValue: Value?
 
-    init(wrappedValue: Value?) { value = wrappedValue }
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(value)
+        try container.encode(wrappedValue)
     }
 }
 

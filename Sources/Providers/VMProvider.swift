@@ -37,6 +37,14 @@ package protocol VMProvider: Sendable {
 
 package enum ProviderKind: String, Codable, CaseIterable, Sendable {
     case local, docker, ovh, firecracker
+
+    /// Whether its VMs are made with the runner in them. Else whoever connects first installs it.
+    package var bringsRunner: Bool {
+        switch self {
+        case .local, .docker, .firecracker: true
+        case .ovh: false
+        }
+    }
 }
 
 package enum VMStatus: String, Codable, CaseIterable, Sendable {

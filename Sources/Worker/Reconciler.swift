@@ -13,7 +13,6 @@ struct Reconciler: Sendable {
     }
 
     let fleet: Fleet
-    let providers: ProviderSet
     let worker: String
     let logger: Logger
 
@@ -40,24 +39,10 @@ struct Reconciler: Sendable {
         }
     }
 
-    /// Looks at every environment that is recorded as running, and at every VM that runs, or is there, although its
+    /// Looks at every environment of a provider that is recorded as running, and at every VM of it that runs, or is there, although its
     /// environment says otherwise. A VM that runs beside a row that has been `stopped` or `error` for `strayAge` is
     /// stopped: nobody reaches it, and nobody else would stop it. A job that was late can leave such a VM behind.
-    ///
-    /// A provider that does not answer keeps nobody from asking the others.
-    func sweep(strayAge: Duration) async throws {
-        for provider in providers.all {
-            do {
-                try await sweep(provider, strayAge: strayAge)
-            } catch let error as ProviderError {
-                logger.warning(
-                    "VMs of a provider not compared",
-                    metadata: ["provider": "\(provider.kind.rawValue)", "error": "\(error)"])
-            }
-        }
-    }
-
-    private func sweep(_ provider: any VMProvider, strayAge: Duration) async throws {
+    func sweep(_ provider: any VMProvider, strayAge: Duration) async throws {
         try await each([.running], of: provider) { environment in
             let finding = try await compare(environment, provider)
             guard finding != .asRecorded else { return }
@@ -66,11 +51,18 @@ struct Reconciler: Sendable {
                 metadata: ["environment": "\(environment.id)", "finding": "\(finding.rawValue)"])
         }
         let vms = try await provider.list()
+        var unknown: [String: String] = [:]
         for vm in vms {
-            guard vm.name.hasPrefix("mlt-"), let id = EnvironmentID(String(vm.name.dropFirst(4))) else { continue }
-            try await carryingOn(about: vm.name) {
-                try await settle(vm, of: try await fleet.environments.find(id), provider, strayAge: strayAge)
+            guard let environment = try await environment(of: vm, provider) else {
+                unknown[vm.id.rawValue] = vm.name
+                continue
             }
+            try await carryingOn(about: vm.name) { try await settle(vm, of: environment, provider, strayAge: strayAge) }
+        }
+        for vm in try await fleet.unknownVMs.record(unknown, of: provider.kind.rawValue) {
+            logger.warning(
+                "VM belongs to no environment of this database",
+                metadata: ["vm": "\(vm.name)", "provider": "\(vm.provider)"])
         }
         let there = Set(vms.map(\.id))
         try await each([.stopped], unchangedFor: strayAge, of: provider) { environment in
@@ -101,19 +93,23 @@ struct Reconciler: Sendable {
         }
     }
 
+    /// The row that a VM belongs to, a destroyed one too; `nil`: nobody knows it.
+    private func environment(of vm: VMInstance, _ provider: any VMProvider) async throws -> Environment? {
+        guard let id = EnvironmentID(vmName: vm.name) else { return nil }
+        guard let environment = try await fleet.environments.find(id), environment.provider == provider.kind.rawValue
+        else { return nil }
+        return environment
+    }
+
     private func settle(
-        _ vm: VMInstance, of environment: Environment?, _ provider: any VMProvider, strayAge: Duration
+        _ vm: VMInstance, of environment: Environment, _ provider: any VMProvider, strayAge: Duration
     ) async throws {
-        guard let environment else {
-            logger.warning("VM belongs to no environment of this database", metadata: ["vm": "\(vm.name)"])
-            return
-        }
         switch environment.state {
         case .destroyed:
             logger.warning("VM outlived its environment, destroying it", metadata: ["vm": "\(vm.name)"])
             try await provider.destroy(vm.id)
         case .stopped, .error:
-            guard vm.state == .running, environment.provider == provider.kind.rawValue,
+            guard vm.state == .running,
                 Date.now.timeIntervalSince(environment.stateChangedAt) >= strayAge / .seconds(1)
             else { return }
             logger.warning(

@@ -20,8 +20,11 @@ struct Martlet: AsyncParsableCommand {
         version: "martlet \(version)",
         groupedSubcommands: [
             CommandGroup(
-                name: "Client", subcommands: [RunCommand.self, VMCommand.self, TokenCommand.self, RuntimesCommand.self]
-            ),
+                name: "Client",
+                subcommands: [
+                    RunCommand.self, VMCommand.self, EnvCommand.self, QuotaCommand.self, TokenCommand.self,
+                    RuntimesCommand.self, AdminCommand.self,
+                ]),
             CommandGroup(
                 name: "Server",
                 subcommands: [
@@ -50,7 +53,7 @@ struct Martlet: AsyncParsableCommand {
     private static func leave(because error: any Error) -> Never {
         switch error {
         case let error as ClientError:
-            say(error.message, hint: error.hint, detail: error.requestID.map { "request \($0)" })
+            say(error.message, hint: error.hint, detail: error.detail)
             Foundation.exit(error.kind.exitCode)
         case let error as OperatorError:
             say(error.message, hint: error.hint)

@@ -6,10 +6,15 @@ import UnixSignals
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Run a program in your VM; its output appears as it is printed.",
+        abstract: "Run a program in your VM or an environment; its output appears as it is printed.",
         discussion: """
             The language is told by the file's extension, or by --language. Standard input is passed on when it is \
             not a terminal. Ctrl-C cancels the run, a second one leaves at once.
+
+            Examples:
+              martlet run hello.py
+              echo 'print(6 * 7)' | martlet run -l python -
+              martlet run --environment env_ab12cd34 --env STAGE=test build.sh -- --fast
 
             Exit codes: the program's own; 128+n if signal n ended it; 124 out of time; 137 out of memory; 125 \
             another limit reached; 130 cancelled; 2 wrong usage; 120 no server answers; 121 not allowed; 122 request \
@@ -26,6 +31,9 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(name: .shortAndLong, help: "The language: see 'martlet runtimes'.")
     var language: String?
+
+    @Option(help: ArgumentHelp("The environment it runs in, by slug or id; by default your VM.", valueName: "slug"))
+    var environment: String?
 
     @Option(help: "Longest time it may take, for example 500ms, 10s, 2m.")
     var timeout: TimeSpan?
@@ -78,6 +86,7 @@ struct RunCommand: AsyncParsableCommand {
         request.args = arguments
         request.env = try variables()
         request.files = try attachments.map(attachment)
+        request.environment = environment
         request.timeoutMs = timeout?.milliseconds
         request.limits.memoryMb = memory
         request.limits.cpuMs = cpu?.milliseconds

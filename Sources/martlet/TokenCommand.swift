@@ -1,54 +1,31 @@
 import ArgumentParser
 import Client
-import Foundation
 
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token", abstract: "Make, list and revoke your API tokens.",
+        discussion: """
+            Examples:
+              export MARTLET_TOKEN="$(martlet token create ci --expires 30d)"
+              martlet token list
+            """,
         subcommands: [Create.self, List.self, Revoke.self, Show.self])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a token and print it, once: the server keeps only its hash.")
-        @OptionGroup var server: ClientOptions
-        @Argument(help: "What it is for, to know it by.") var name: String
-        @Flag(help: "Let it administer the server, if you may.") var admin = false
-        @Option(help: ArgumentHelp("How long it is good for, for example 12h or 30d.", valueName: "time"))
-        var expires: TimeSpan?
-        @Flag(help: "Print the server's JSON.") var json = false
+        @OptionGroup var answer: AnswerOptions
+        @OptionGroup var token: NewTokenOptions
 
-        private struct Request: Encodable {
-            let name: String
-            let scopes: [String]
-            let expiresInSeconds: Int?
-        }
-
-        func run() async throws {
-            let request = Request(
-                name: name, scopes: admin ? ["user", "admin"] : ["user"],
-                expiresInSeconds: expires.map { max(1, $0.milliseconds / 1_000) })
-            let answer = try await server.client().call("POST", "/v1/tokens", json: request)
-            if json { return try await printJSON(answer) }
-            try await printLine(try answer.decoded(as: TokenDescription.self).token ?? "")
-        }
+        func run() async throws { try await token.create(at: Resource.token.path, answer) }
     }
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List your tokens.")
-        @OptionGroup var server: ClientOptions
-        @Flag(help: "Print the server's JSON.") var json = false
+        @OptionGroup var list: ListOptions
 
         func run() async throws {
-            let answer = try await server.client().call("GET", "/v1/tokens")
-            if json { return try await printJSON(answer) }
-            var table = TextTable(["ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "STATE"])
-            for token in try answer.decoded(as: APIClient.TokensAnswer.self).tokens {
-                table.add([
-                    token.id, token.name, token.scopes.joined(separator: ","), token.createdAt ?? "",
-                    token.expiresAt ?? "never", token.revokedAt == nil ? "valid" : "revoked",
-                ])
-            }
-            try await printLine(table.description)
+            try await list.show(.token, paging: .whole, whenEmpty: "You have no tokens.")
         }
     }
 
@@ -57,12 +34,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup var server: ClientOptions
         @Argument(help: "The token's id, as 'martlet token list' shows it.") var id: String
 
-        func run() async throws {
-            guard let escaped = id.addingPercentEncoding(withAllowedCharacters: .alphanumerics.union(["-"])) else {
-                throw ValidationError("'\(id)' is no token id.")
-            }
-            try await server.client().call("DELETE", "/v1/tokens/\(escaped)")
-        }
+        func run() async throws { try await server.client().call("DELETE", Resource.token.path(of: id)) }
     }
 
     struct Show: AsyncParsableCommand {
@@ -78,5 +50,34 @@ struct TokenCommand: AsyncParsableCommand {
             }
             try await printLine(token)
         }
+    }
+}
+
+/// What commands have in common that make a token.
+struct NewTokenOptions: ParsableArguments {
+    @Argument(help: "What it is for, to know it by.") var name: String
+    @Flag(help: "Let it administer the server, if its owner may.") var admin = false
+    @Option(help: ArgumentHelp("How long it is good for, for example 12h or 30d.", valueName: "time"))
+    var expires: TimeSpan?
+
+    private struct Request: Encodable {
+        let name: String
+        let scopes: [String]
+        let expiresInSeconds: Int?
+    }
+
+    /// Makes it and prints it, alone on standard output.
+    func create(at path: String, _ answer: AnswerOptions) async throws {
+        let request = Request(
+            name: name, scopes: admin ? ["user", "admin"] : ["user"],
+            expiresInSeconds: expires.map { max(1, $0.milliseconds / 1_000) })
+        let made = try await answer.client().create(path, json: request)
+        if answer.json { return try await printJSON(made) }
+        guard let token = try made.decoded(as: JSONValue.self)["token"]?.text else {
+            throw ClientError(
+                .failed, code: "answer_not_understood", message: "The server's answer holds no token.",
+                hint: "Look for it in the list of tokens, and revoke it.")
+        }
+        try await printLine(token)
     }
 }

@@ -151,14 +151,30 @@ class Docker(Server):
         if not os.path.exists(program):
             raise Failure("no dockerd: apt-get install docker.io, or leave 'docker' out of --providers")
         os.makedirs(f"{directory}/docker-run", exist_ok=True)
+        pathlib.Path(f"{directory}/daemon.json").write_text("{}")  # not /etc/docker's
         super().__init__("dockerd", [
             program, "--data-root", data, "--exec-root", f"{directory}/docker-run", "--pidfile",
-            f"{directory}/docker.pid", "-H", self.url, "--bridge", "none", "--group", "root"], directory)
+            f"{directory}/docker.pid", "--config-file", f"{directory}/daemon.json", "-H", self.url, "--bridge", "none",
+            "--group", "root", "--default-address-pool", "base=10.214.0.0/16,size=24", "--ip-forward=false",
+            "--iptables=false", "--cgroup-parent", "/martlet-chaos",
+            "--containerd-namespace", "martlet-chaos", "--containerd-plugins-namespace", "martlet-chaos-plugins",
+            "--log-level", "warn"], directory)
 
     def launch(self):
         pid = pathlib.Path(f"{self.directory}/docker.pid")
         pid.unlink(missing_ok=True)  # of one that was killed; its number may be another's by now
         super().launch()
+
+    def kill(self):
+        """Its containerd goes with it, and is waited for: the next engine would take one that ends for one that runs."""
+        super().kill()
+        path = pathlib.Path(f"{self.directory}/docker-run/containerd/containerd.pid")
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            number = int(path.read_text())
+            if b"containerd" in pathlib.Path(f"/proc/{number}/cmdline").read_bytes():
+                os.kill(number, signal.SIGKILL)
+                await_that("containerd has ended", lambda: not os.path.exists(f"/proc/{number}/ns/pid"), 30)
+        path.unlink(missing_ok=True)
 
     def run(self, *words, check=True):
         done = subprocess.run(["docker", "-H", self.url, *words], capture_output=True, text=True)

@@ -8,7 +8,8 @@ TRANSITIONAL = ("requested", "provisioning", "starting", "stopping", "destroying
 
 
 def settle(stage, seconds):
-    """Waits until no environment is on its way and no execution unrecorded; returns what still is."""
+    """Waits until no environment is on its way, no execution unrecorded and every row true to its VM: an engine that was
+    killed ends its containers, and a worker's round of comparisons sees it. Returns what still is not at rest."""
     deadline = time.monotonic() + seconds
     while True:
         names = ", ".join(f"'{name}'" for name in TRANSITIONAL)
@@ -17,12 +18,18 @@ def settle(stage, seconds):
             f" FROM dev_environments WHERE state IN ({names})")
         outbox = int(stage.postgres.psql("SELECT count(*) FROM job_outbox"))
         running = int(stage.postgres.psql("SELECT count(*) FROM environment_executions WHERE state = 'running'"))
-        if not left and not outbox and not running:
+        if not left and not outbox and not running and not machines_agree(stage, environments(stage)):
             return []
         if time.monotonic() > deadline:
             return [f"{row['slug']} is '{row['state']}' since {row['since']}" for row in left] + (
                 [f"{outbox} jobs in the outbox"] if outbox else [])
         time.sleep(0.5)
+
+
+def environments(stage):
+    return stage.postgres.rows(
+        "SELECT id, slug, user_id, state, generation, provider, provider_instance_id, error_message"
+        " FROM dev_environments")
 
 
 def local_machines(stage):
@@ -49,14 +56,11 @@ def machines(stage, provider):
 def verify(stage, users, stuck):
     """Every broken promise, in words. Empty: all kept."""
     faults = [f"stuck: {words}" for words in stuck]
-    environments = stage.postgres.rows(
-        "SELECT id, slug, user_id, state, generation, provider, provider_instance_id, error_message"
-        " FROM dev_environments")
-    by_slug = {row["slug"]: row for row in environments}
-    faults += machines_agree(stage, environments)
-    faults += audit_complete(stage, environments)
-    faults += nothing_lost(stage, users, by_slug)
-    faults += quotas_real(stage, users, environments)
+    rows = environments(stage)
+    faults += machines_agree(stage, rows)
+    faults += audit_complete(stage, rows)
+    faults += nothing_lost(stage, users, {row["slug"]: row for row in rows})
+    faults += quotas_real(stage, users, rows)
     faults += history_true(stage, users)
     for user in users:
         faults += [told.fault for told in user.told if told.fault]

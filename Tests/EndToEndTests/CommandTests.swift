@@ -42,13 +42,30 @@ import Testing
         for command in [
             ["up"], ["gateway"], ["worker"], ["migrate"], ["doctor"], ["run"], ["vm"], ["vm", "status"],
             ["vm", "start"], ["vm", "stop"], ["vm", "destroy"], ["vm", "logs"], ["token"], ["token", "create"],
-            ["token", "list"], ["token", "revoke"], ["runtimes"], ["dev"], ["dev", "ovh-simulator"],
-        ] {
+            ["token", "list"], ["token", "revoke"], ["runtimes"], ["quota"],
+            ["env"], ["env", "list"], ["env", "create"], ["env", "show"], ["env", "update"], ["env", "start"],
+            ["env", "stop"], ["env", "recover"], ["env", "destroy"], ["env", "audit"], ["env", "logs"], ["dev"],
+            ["dev", "ovh-simulator"],
+        ] + Self.adminCommands {
             let result = try await martlet.run(command + ["--help"])
             #expect(result.ending == .exited(0), "\(command)")
             #expect(result.text.contains("USAGE: martlet \(command.joined(separator: " "))"), "\(command)")
         }
     }
+
+    private static let adminCommands =
+        [
+            ["admin"], ["admin", "stats"], ["admin", "audit"], ["admin", "users", "quota"],
+            ["admin", "users", "token"],
+        ]
+        + [
+            "users": "list create show update suspend resume",
+            "vms": "list show start stop recover reconcile destroy why timeline unknown",
+            "hosts": "list add show cordon uncordon drain maintenance remove",
+            "queues": "list show pause resume drain", "jobs": "list show retry promote discard",
+        ].flatMap { group, verbs in
+            [["admin", group]] + verbs.split(separator: " ").map { ["admin", group, String($0)] }
+        }
 
     @Test func aTokenWorksUntilItIsRevoked() async throws {
         let martlet = try shared()

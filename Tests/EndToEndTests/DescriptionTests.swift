@@ -7,18 +7,27 @@ import Testing
 /// The server against its own description: Schemathesis sends what `/openapi.json` admits, what it does not, what no
 /// client should, and sequences of all that, and compares every answer with what the document says of it.
 ///
-/// It calls a server of its own, with a token that cannot administer, and may do to its VM what it likes.
+/// It calls a server of its own, what is for everybody with a token that cannot administer, and may do what it likes.
 @Suite(.timeLimit(.minutes(10))) struct DescriptionTests {
     @Test func theServerIsAsItIsDescribed() async throws {
         let program = try await Schemathesis.program()
         try await LiveMartlet.withMartlet(environment: ["MARTLET_RATE_LIMITS": "off"]) { martlet in
             let token = try await martlet.run(["token", "create", "schemathesis"]).text.filter { !$0.isWhitespace }
             #expect(token.hasPrefix("mlt_"))
-            // By itself and not in a sequence: a token that revokes itself has nothing more to say.
+            let admin = try await martlet.run(["token", "create", "--admin", "schemathesis"]).text
+                .filter { !$0.isWhitespace }
+            // By themselves and not in a sequence: a token that revokes itself has nothing more to say.
             try await Schemathesis.run(
-                program, martlet, token, seconds: 50, ["--exclude-operation-id", "revokeToken"])
+                program, martlet, token, seconds: 50,
+                ["--exclude-operation-id", "revokeToken", "--exclude-operation-id-regex", "^admin"])
             try await Schemathesis.run(
-                program, martlet, token, seconds: 10, ["--include-operation-id", "revokeToken"])
+                program, martlet, admin, seconds: 30,
+                ["--include-operation-id-regex", "^admin", "--exclude-operation-id", "adminRevokeToken"])
+            for revocation in ["revokeToken", "adminRevokeToken"] {
+                try await Schemathesis.run(
+                    program, martlet, revocation == "revokeToken" ? token : admin, seconds: 10,
+                    ["--include-operation-id", revocation])
+            }
             // What was answered was answered to a token that is still good, by a server that is still well.
             #expect(try await martlet.send("GET", "/v1/tokens", token: token).status == 200)
             #expect(try await martlet.send("GET", "/readyz", token: "").status == 200)
@@ -47,7 +56,7 @@ private enum Schemathesis {
     /// it was asked for, and that what was done to them is kept (so `use_after_free` is left out).
     private static let configuration = """
         [[operations]]
-        include-operation-id-regex = "^(execute|executeInEnvironment|createEnvironment|createToken|createVM)$"
+        include-operation-id-regex = "^(execute|executeInEnvironment|createEnvironment|createToken|createVM|admin.*)$"
         checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 422, 429, "5xx"]
         """
 

@@ -1,11 +1,13 @@
+import EventLoop
 import Foundation
+import HTTPTransport
 import OVHSimulator
 import TestSupport
 import Testing
 
-/// A simulated OVHcloud with real machines. Where they cannot be had the tests are left out with a printed reason, and
-/// fail in continuous integration.
-struct SimulatedOVH: SuiteTrait, TestScoping {
+/// A simulated OVHcloud with real machines, one a test. Where they cannot be had the tests are left out with a printed
+/// reason, and fail in continuous integration.
+struct SimulatedOVH: TestTrait, TestScoping {
     @TaskLocal static var current: OVHSimulator?
 
     func provideScope(
@@ -26,8 +28,8 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
 }
 
 /// Gateway and worker, in processes of their own, before VMs that are instances of OVH.
-@Suite(SimulatedOVH(), .timeLimit(.minutes(4))) struct OVHTests {
-    @Test func codeRunsInAnInstanceFromNothingToItsRemoval() async throws {
+@Suite(.serialized, .timeLimit(.minutes(4))) struct OVHTests {
+    @Test(SimulatedOVH()) func codeRunsInAnInstanceFromNothingToItsRemoval() async throws {
         let simulator = try #require(SimulatedOVH.current)
         try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in
             try await martlet.withWorker { worker in
@@ -70,5 +72,96 @@ struct SimulatedOVH: SuiteTrait, TestScoping {
                 }
             }
         }
+    }
+
+    /// Nobody runs anything before: it is the worker that finds the instance without a runner.
+    @Test(SimulatedOVH()) func anInstanceIsSetUpAsItsEnvironmentSays() async throws {
+        let simulator = try #require(SimulatedOVH.current)
+        try await Self.withRepository { repository, configuration in
+            try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in
+                try await martlet.withWorker { worker in
+                    let request: [String: Any] = [
+                        "name": "web", "environmentVars": ["GREETING": "hello", "GIT_CONFIG_GLOBAL": configuration],
+                        "initScript": "echo \"$GREETING from $PWD\" >made; cat project/file >>made\n",
+                        "repository": ["url": "file://\(repository)"],
+                    ]
+                    let made = try await martlet.send(
+                        "POST", "/v1/environments",
+                        json: String(decoding: try JSONSerialization.data(withJSONObject: request), as: UTF8.self))
+                    #expect(made.status == 202, "\(String(decoding: made.body, as: UTF8.self))")
+                    let slug = try #require(try Self.environment(made)["slug"] as? String)
+                    try await eventually(
+                        within: .seconds(60), describing: "the setup carried out",
+                        read: { try Self.environment(try await martlet.send("GET", "/v1/environments/\(slug)")) },
+                        until: { $0["initializedAt"] is String })
+
+                    let run = try await martlet.execute(
+                        try body("bash", "cat ~/made; echo \"$GREETING\"", ["environment": slug]))
+                    #expect(run.stdout == "hello from /home/martlet\nin the repository\nhello\n", "\(run.last as Any)")
+                    #expect(
+                        !run.contains { $0.message?.contains("Installing") == true },
+                        "the worker has brought the runner")
+                    #expect(!worker.log.contains("setup not carried out"))
+                }
+            }
+        }
+    }
+
+    @Test(SimulatedOVH()) func flavoursAndRegionsAreThoseOfAllProviders() async throws {
+        let simulator = try #require(SimulatedOVH.current)
+        let arguments = ["--no-worker", "--provider", "ovh,local"]
+        try await LiveMartlet.withMartlet(arguments, environment: simulator.environment) { martlet in
+            let batch = "/api/trpc/vm.listFlavors,vm.listRegions,vm.listFlavors?batch=1"
+            let answer = try await martlet.send("GET", batch)
+            let answers = try JSONSerialization.jsonObject(with: Data(answer.body)) as? [[String: [String: Any]]]
+            let data = try #require(answers, "\(answer.text)").map { $0["result"]?["data"] }
+            #expect(data[1] as? [String] == ["BHS5", "GRA", "GRA11", "local"])
+            let flavors = try #require(data[0] as? [[String: Any]])
+            #expect(flavors.suffix(3).map { $0["name"] as? String } == ["free", "pro", "unlimited"])
+            #expect(flavors.suffix(3).allSatisfy { $0["type"] as? String == "local" })
+            let (first, scarce) = (flavors[0], flavors.first { $0["name"] as? String == "d2-8" })
+            #expect(first["name"] as? String == "d2-2" && first["type"] as? String == "ovh")
+            #expect(first["region"] as? String == "GRA11" && first["vcpus"] as? Int == 1 && first["ram"] as? Int == 2)
+            #expect(first["disk"] as? Int == 25 && first["available"] as? Bool == true)
+            #expect(scarce?["available"] as? Bool == false)
+            // OVH counts calls: both were answered by one, and the next is by none.
+            #expect(try await martlet.send("GET", "/api/trpc/vm.listFlavors").status == 200)
+            #expect(await simulator.calls("GET /cloud/project/*/flavor") == 1)
+
+            await simulator.inject(Fault("GET /cloud/project/*/flavor", status: 403))
+            try await martlet.withGateway(["--provider", "ovh"]) { gateway in
+                let refused = try await martlet.send("GET", "/api/trpc/vm.listFlavors", url: try gateway.url)
+                #expect(refused.status == 503 && refused.text.contains("The provider 'ovh' does not say"))
+                #expect(!refused.text.contains(simulator.applicationKey))
+                #expect(try await martlet.send("GET", "/api/trpc/vm.listFlavors", url: try gateway.url).status == 200)
+            }
+        }
+    }
+
+    private static func environment(_ response: HTTPResponse) throws -> [String: Any] {
+        let object = try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any]
+        return try #require(object?["environment"] as? [String: Any])
+    }
+
+    /// Lends a repository where simulated machines see it too, and the path of a configuration with which git trusts
+    /// it, whoever's it is.
+    private static func withRepository(_ body: (_ path: String, _ configuration: String) async throws -> Void)
+        async throws
+    {
+        let directory = "/srv/martlet-\(UUID())"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let script = """
+            set -e
+            git init -q -b main project.git && cd project.git
+            git config user.email t@example.org && git config user.name t
+            echo in the repository >file && git add file && git commit -qm one
+            git config --file ../gitconfig safe.directory '*'
+            """
+        var command = ChildProcess.Command("bash", ["-c", script])
+        command.workingDirectory = directory
+        let ending = try await ChildProcess.start(command).wait()
+        #expect(ending.isSuccess, "\(ending)")
+        try await body("\(directory)/project.git", "\(directory)/gitconfig")
     }
 }

@@ -118,7 +118,7 @@ extension Live {
                 }
                 #expect(error?.code == .tokenNotFound)
                 #expect(try await bench.fleet.authenticator.authenticate(token) != nil)
-                try await bench.fleet.tokens.revoke(record.id, by: admin)
+                try await bench.fleet.tokens.revoke(record.id, of: owner.userID, by: admin)
                 try await bench.fleet.tokens.revoke(record.id, by: owner)
                 #expect(try await bench.fleet.authenticator.authenticate(token) == nil)
                 let forbidden = await #expect(throws: ServiceError.self) {

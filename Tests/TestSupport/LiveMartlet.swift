@@ -235,11 +235,13 @@ package final class LiveMartlet: Sendable {
         return command
     }
 
-    /// Runs a command of the binary to its end.
+    /// Runs a command of the binary to its end, with variables besides those that all have.
     package func run(
-        _ arguments: [String], input: [UInt8] = [], deadline: Duration = .seconds(120)
+        _ arguments: [String], input: [UInt8] = [], variables: [String: String] = [:],
+        deadline: Duration = .seconds(120)
     ) async throws -> ChildProcess.Output {
         var command = command(arguments)
+        command.environment?.merge(variables) { $1 }
         let path = "\(directory)/input-\(UUID())"
         try Data(input).write(to: URL(filePath: path))
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

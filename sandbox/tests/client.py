@@ -173,6 +173,7 @@ class Runner(Client):
                     "user": user,
                     "limits": {**ceiling, **(limits or {})},
                     "cgroup": cgroup,
+                    "warm": False,
                     **config,
                 },
                 file,

@@ -11,6 +11,8 @@ package struct AuditFilter: Sendable, Hashable {
     package var actorID: String?
     /// What the action begins with: `user.` finds `user.create`.
     package var action: String?
+    /// This one is left out.
+    package var otherThan: String?
     package var requestID: String?
     package var errorCode: String?
     /// `true`: what was refused or failed; `false`: what was done.
@@ -34,6 +36,7 @@ package struct AuditFilter: Sendable, Hashable {
             let prefix = action.withoutNUL
             add("action ~>=~ \(prefix) AND action ~<~ \(prefix + "\u{10FFFF}")")
         }
+        if let otherThan { add("action <> \(otherThan)") }
         if let requestID { add("request_id = \(requestID.withoutNUL)") }
         if let errorCode { add("error_code = \(errorCode.withoutNUL)") }
         if let hasError { add(hasError ? "error_code IS NOT NULL" : "error_code IS NULL") }

@@ -3,7 +3,7 @@ package import Foundation
 /// A user's machine as the domain sees it: one row, without its secrets.
 package struct Environment: Sendable, Hashable {
     /// A user's own VM, which calls that name none run in; or one of the named environments beside it.
-    package enum Kind: String, Sendable, Codable {
+    package enum Kind: String, Sendable, Codable, CaseIterable {
         case userVM = "user_vm"
         case environment
     }
@@ -59,6 +59,9 @@ package struct Environment: Sendable, Hashable {
     package var needsInitialization: Bool { initializedAt == nil && (hasInitScript || repositoryURL != nil) }
 
     package var startedAt: Date? { runningSince }
+
+    /// What its VM is called at the provider: fixed, so that making it twice makes it once.
+    package var vmName: String { "\(EnvironmentID.vmNamePrefix)\(id)" }
 
     /// How long it has run in all, the present run included.
     package func runtimeSeconds(at now: Date = .now) -> Int {

@@ -7,6 +7,7 @@ package struct EnvironmentFilter: Sendable, Hashable {
     package var owner: UserID?
     package var host: HostID?
     package var kind: Environment.Kind?
+    package var tier: Tier?
     /// What the name, in letters of any case, or the slug begins with.
     package var prefix: String?
     /// Those that run, and have not been used for so long.
@@ -26,6 +27,7 @@ package struct EnvironmentFilter: Sendable, Hashable {
         if let owner { add("user_id = \(owner)") }
         if let host { add("host_id = \(host)") }
         if let kind { add("kind = \(kind)") }
+        if let tier { add("tier = \(tier)") }
         if let prefix, !prefix.isEmpty {
             let text = prefix.withoutNUL
             add("(starts_with(lower(name), lower(\(text))) OR starts_with(slug, \(text)))")

@@ -82,15 +82,41 @@ extension EnvironmentStore {
         }
     }
 
+    /// Has what left it in `error` tried again: makes and starts it, or destroys it. Throws as
+    /// ``requestStart(_:actor:requestID:)``, and `illegal_transition` for what has no such way back.
+    func repeatFailed(
+        _ action: EnvironmentAction, of id: EnvironmentID, actor: AuditActor, requestID: String?
+    ) async throws -> Environment {
+        try await request(id, actor: actor, action: "recover", requestID: requestID) { environment in
+            guard environment.state == .error else { throw Self.refusal(environment, "recovered") }
+            switch action {
+            case .provision, .start: return .starting
+            case .destroy: return .destroying
+            case .stop, .reconcile:
+                throw ServiceError(
+                    .illegalTransition,
+                    "A failed '\(action.rawValue)' of environment \(environment.slug) cannot be tried again.",
+                    hint: "Recover the environment, then stop it; or destroy it.")
+            }
+        }
+    }
+
     /// Asks a worker to compare the row with what the provider says, at most once a minute for each generation: for
-    /// one who could not reach an environment that should be running. Returns the job's id.
+    /// one who could not reach an environment that should be running. Returns the job's id. With an `actor` there is a
+    /// line in the audit log.
     @discardableResult
-    package func requestReconcile(_ environment: Environment, requestID: String? = nil) async throws -> String {
+    package func requestReconcile(
+        _ environment: Environment, actor: AuditActor? = nil, requestID: String? = nil
+    ) async throws -> String {
         let job = EnvironmentJob(
             environmentID: environment.id, userID: environment.userID, generation: environment.generation,
             requestID: requestID)
         let id = job.id(for: .reconcile) + "-\(Int(Date.now.timeIntervalSince1970) / 60)"
-        try await outbox.add(OutboxJob(action: .reconcile, jobID: id, data: try job.json))
+        try await outbox.add(OutboxJob(action: .reconcile, jobID: id, data: try job.json, policies: outbox.policies))
+        if let actor {
+            try await audit.record(
+                "reconcile", actor: actor, environment: environment.id, user: environment.userID, requestID: requestID)
+        }
         return id
     }
 

@@ -49,7 +49,7 @@ package struct HostStore: Sendable {
         try await ServiceError.translating("Hosts not read") {
             try await database.query(
                 Self.selection(
-                    where: "hosts.name > \(after ?? "")",
+                    where: "hosts.name > \(after?.withoutNUL ?? "")",
                     tail: "ORDER BY hosts.name LIMIT \(min(max(limit, 1), 500))")
             ).map(VMHost.init)
         }

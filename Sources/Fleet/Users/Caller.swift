@@ -1,6 +1,6 @@
 /// Who a request comes from, as its token proved.
 package struct Caller: Sendable, Hashable {
-    package enum Role: String, Sendable, Codable { case user, admin }
+    package enum Role: String, Sendable, Codable, CaseIterable { case user, admin }
     package enum Scope: String, Sendable, Codable, CaseIterable { case user, admin }
 
     package let userID: UserID

@@ -43,6 +43,19 @@ package struct UserStore: Sendable {
         }
     }
 
+    /// The names of those of them that there are.
+    package func names(of ids: Set<UserID>) async throws -> [UserID: String] {
+        guard !ids.isEmpty else { return [:] }
+        let texts = ids.map(\.description)
+        return try await ServiceError.translating("Names of users not read") {
+            var names: [UserID: String] = [:]
+            for row in try await database.query("SELECT id, name FROM users WHERE id = ANY(\(texts)::uuid[])") {
+                names[try row.decode("id")] = try row.decode("name")
+            }
+            return names
+        }
+    }
+
     /// The admin who was made first; what `martlet up` makes when there is none.
     package func firstAdmin() async throws -> User? {
         try await ServiceError.translating("First admin not read") {

@@ -45,6 +45,20 @@ enum JSONValue: Sendable {
         if case .object(let fields) = self { fields.first { $0.0 == name }?.1 } else { nil }
     }
 
+    /// This schema of an object with another description and fields more, all of them required.
+    func describing(_ description: String, adding more: KeyValuePairs<String, JSONValue>) -> JSONValue {
+        guard case .object(let fields) = self else { return self }
+        return .object(
+            fields.map { name, value in
+                switch (name, value) {
+                case ("description", _): (name, .string(description))
+                case ("properties", .object(let all)): (name, .object(all + more.map { ($0.key, $0.value) }))
+                case ("required", .array(let all)): (name, .array(all + more.map { .string($0.key) }))
+                default: (name, value)
+                }
+            })
+    }
+
     /// This object with fields more.
     func with(_ more: KeyValuePairs<String, JSONValue>) -> JSONValue {
         guard case .object(let fields) = self else { return self }

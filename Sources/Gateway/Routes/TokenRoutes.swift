@@ -1,4 +1,5 @@
 import Fleet
+import Foundation
 import HTTPTypes
 
 /// What `POST /v1/tokens` asks for.
@@ -6,6 +7,8 @@ struct NewToken: Sendable, Equatable {
     var name: String
     var scopes: Set<Caller.Scope> = [.user]
     var expiresInSeconds: Int?
+
+    var expiresAt: Date? { expiresInSeconds.map { Date.now.addingTimeInterval(Double($0)) } }
 
     static func decode(_ bytes: [UInt8]) throws(ServiceError) -> NewToken {
         var reader = try JSONReader(bytes)
@@ -86,8 +89,8 @@ struct TokenRoutes: Sendable {
                         hint: "Ask for the scope 'user', or use an admin's token.")
                 }
                 try await Idempotency(store: operations.environments.idempotency)
-                    .answer(exchange, caller, .created, body: body) {
-                        try await operations.createToken(caller, token, exchange.id)
+                    .answer(exchange, caller, .created, body: body, shown: { $0 }) { keeper in
+                        try await operations.createToken(caller, token, exchange.id, keeper)
                     }
             },
             .authenticated(
@@ -97,14 +100,21 @@ struct TokenRoutes: Sendable {
                     parameters: [.path("id", "The token's id.", Schema.id(""))],
                     answers: [.empty(.noContent, "It is good for nothing any more.")], errors: [.tokenNotFound])
             ) { exchange, caller, parameters in
-                let text = parameters["id"] ?? ""
-                guard let id = TokenID(text) else {
-                    throw ServiceError(
-                        .tokenNotFound, "There is no token \(text.prefix(64)).", hint: "See GET /v1/tokens for yours.")
-                }
+                let id = try TokenID(named: parameters["id"] ?? "")
                 try await operations.revokeToken(id, caller, exchange.id)
                 try await exchange.respond(.noContent)
             },
         ]
+    }
+}
+
+extension TokenID {
+    /// The id that a path names. Throws `token_not_found`.
+    init(named text: String) throws(ServiceError) {
+        guard let id = TokenID(text) else {
+            throw ServiceError(
+                .tokenNotFound, "There is no token \(text.prefix(64)).", hint: "See GET /v1/tokens for yours.")
+        }
+        self = id
     }
 }

@@ -19,10 +19,11 @@ extension ServiceError.Code {
         case .forbidden, .quotaExceeded: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
-            .queueNotFound, .jobNotFound:
+            .queueNotFound, .jobNotFound, .vmNotFound:
             .notFound
         case .methodNotAllowed: .methodNotAllowed
-        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable: .conflict
+        case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
+            .conflict
         case .vmDestroyed: .gone
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway

@@ -1,0 +1,91 @@
+"""Keeps an interpreter waiting, all but started: the last thing that Python imports before it opens its program.
+
+`site` imports a module of this name at the end of its work, from the user's own packages or, as here, from PYTHONPATH.
+As a zygote ("fork") this process stays here for good and its forks go on, each inside a run. What is left to do is what
+depends on the run: arguments, variables, and the packages in the user's home. No frame and no name of this file is left
+when the program begins; see runtimes/README.md, "Warm".
+"""
+
+import os
+import site
+import sys
+
+CHANNEL = 900
+# What programs import most. None of these does anything at import but define; every one makes forking a little dearer.
+COMMON = ("collections", "datetime", "functools", "itertools", "json", "math", "random", "re", "string", "time")
+
+
+def become_zygote():
+    """Returns in forks only."""
+    import _imp
+    import gc
+    from importlib.machinery import ExtensionFileLoader, ModuleSpec
+
+    looked_at = set(sys.path_importer_cache)
+    for name in COMMON:
+        __import__(name)
+    for place in set(sys.path_importer_cache) - looked_at:
+        del sys.path_importer_cache[place]
+    library = f"/proc/self/fd/{CHANNEL + 1}"
+    gc.collect()
+    gc.freeze()  # the collector need not touch, and so copy, what all forks share
+    try:
+        _imp.create_dynamic(ModuleSpec("zygote", ExtensionFileLoader("zygote", library), origin=library))
+    except SystemError:
+        return  # in a fork: the library makes no module
+
+
+def receive_launch():
+    """The arguments and variables of the run."""
+
+    def exactly(length):
+        parts = []
+        while length:
+            part = os.read(CHANNEL, length)
+            if not part:
+                os._exit(70)
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    texts = exactly(int(exactly(16))).split(b"\0")
+    os.close(CHANNEL)
+    words = int(texts[2])
+    variables = texts[4 + words : -1]
+    return texts[3 : 3 + words], dict(one.split(b"=", 1) for one in variables)
+
+
+def find_packages():
+    """What `site` does for the user's home, which was another, or nobody's, until now."""
+    site.USER_BASE = site.USER_SITE = None
+    if not site.ENABLE_USER_SITE or not os.path.isdir(site.getusersitepackages()):
+        return
+    of_the_system = [path for path in sys.path if path in site.getsitepackages()]
+    for path in of_the_system:  # they come after the user's
+        sys.path.remove(path)
+    site.addusersitepackages({site.makepath(path)[1] for path in sys.path})
+    sys.path.extend(path for path in of_the_system if path not in sys.path)
+    sys.modules.pop("usercustomize", None)
+    site.execusercustomize()
+
+
+def main():
+    here = os.path.dirname(__file__)
+    waits_as = os.environ["MARTLET_WARM"]
+    sys.path.remove(here)
+    sys.path_importer_cache.pop(here, None)
+    if waits_as == "fork":
+        become_zygote()
+    else:
+        os.write(CHANNEL, b"R")
+    words, variables = receive_launch()
+    os.environb.clear()
+    os.environb.update(variables)
+    arguments = [os.fsdecode(word) for word in words[len(sys.orig_argv) :]]
+    sys.argv.extend(arguments)
+    sys.orig_argv.extend(arguments)
+    find_packages()
+
+
+main()
+raise ImportError("this module leaves no trace", name="usercustomize")  # `site` takes it for one that is not there

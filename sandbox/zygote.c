@@ -1,0 +1,151 @@
+/* The part of a zygote that is not its interpreter: a library that the interpreter loads once it is up, as if it were
+ * an extension of the language. Loading it returns in forks only, each in a run of its own (stage.c, program.c),
+ * confined as any program, with nothing open but its three streams and the channel on which its launch comes.
+ *
+ * A zygote is root and runs nothing of a request; it hears from the keeper only. The init of a run is its sibling, not
+ * its child, so that the end of a zygote is nothing to the runs that came from it. */
+#include "runner.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What CPython does around os.fork (its C API, "Operating System Utilities"). Not there in other interpreters. */
+extern void PyOS_BeforeFork(void) __attribute__((weak));
+extern void PyOS_AfterFork_Parent(void) __attribute__((weak));
+extern void PyOS_AfterFork_Child(void) __attribute__((weak));
+
+/* Its objects that are to be collected again although a zygote's are not (gc.freeze): the program's own module. */
+extern void *PyImport_AddModule(const char *name) __attribute__((weak));
+extern void *PyModule_GetDict(void *module) __attribute__((weak));
+extern void PyObject_GC_UnTrack(void *object) __attribute__((weak));
+extern void PyObject_GC_Track(void *object) __attribute__((weak));
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum { MAPS_MAX = 256 * 1024 };
+
+/* The names under which interpreters look for what initializes an extension. */
+void *PyInit_zygote(void) __attribute__((visibility("default")));
+
+static void read_plan(struct runner *runner)
+{
+    struct plan plan;
+    if (pread(WARM_PLAN, &plan, sizeof plan, 0) != sizeof plan)
+        die("the zygote's plan is missing");
+    size_t size = plan.instructions * sizeof *runner->filter.filter;
+    *runner = (struct runner){.config = plan.config, .confinement = plan.confinement};
+    runner->filter.len = plan.instructions;
+    runner->filter.filter = allocate(size);
+    if (pread(WARM_PLAN, runner->filter.filter, size, sizeof plan) != (ssize_t)size)
+        die("the zygote's filter is missing");
+}
+
+/* True with the next stage and its descriptors in their places. */
+static bool receive_stage(struct stage *stage, const struct runner *runner, int parts[PASS_MAX], size_t *count)
+{
+    ssize_t got = receive_passed(WARM_DESCRIPTOR, stage, sizeof *stage, parts, count, 0);
+    if (got != sizeof *stage || *count != 4 + stage->cgroup.procs_count)
+        return false;
+    stage->runner = runner;
+    stage->warm = NULL;
+    stage->early = NULL;
+    stage->control = parts[0];
+    stage->input = parts[1];
+    stage->output = parts[2];
+    stage->error = parts[3];
+    memcpy(stage->cgroup.procs, parts + 4, stage->cgroup.procs_count * sizeof *parts);
+    return true;
+}
+
+/* Makes this fork's memory its own while it waits, not page by page while it runs: half of all pages are written by the
+ * time an interpreter has ended. */
+static void own_memory(void)
+{
+    char *text = allocate(MAPS_MAX), *line = text;
+    if (read_text_at(AT_FDCWD, "/proc/self/maps", text, MAPS_MAX))
+        for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+            unsigned long start, end;
+            char writable, shared;
+            if (sscanf(line, "%lx-%lx r%c%*c%c", &start, &end, &writable, &shared) == 4 && writable == 'w' &&
+                shared == 'p')
+                madvise((void *)start, end - start, MADV_POPULATE_WRITE); /* refused before Linux 5.14, and for stacks */
+        }
+    free(text);
+}
+
+static void before_fork(void)
+{
+    if (PyOS_BeforeFork)
+        PyOS_BeforeFork();
+}
+
+static void after_fork_here(void)
+{
+    if (PyOS_AfterFork_Parent)
+        PyOS_AfterFork_Parent();
+}
+
+static void after_fork_there(void)
+{
+    if (!PyOS_AfterFork_Child)
+        return;
+    PyOS_AfterFork_Child();
+    void *main = PyImport_AddModule("__main__"), *objects[] = {main, main ? PyModule_GetDict(main) : NULL};
+    for (size_t i = 0; main && i < 2; i++) {
+        PyObject_GC_UnTrack(objects[i]);
+        PyObject_GC_Track(objects[i]);
+    }
+}
+
+/* Returns in a fork, confined and about to be told its launch. */
+static void serve(void)
+{
+    static struct runner runner;
+    static struct stage stage;
+    int parts[PASS_MAX];
+    size_t count;
+    read_plan(&runner);
+    while (receive_stage(&stage, &runner, parts, &count)) {
+        int flags = confinement_clone_flags(&runner.confinement) | CLONE_PARENT | CLONE_PIDFD | SIGCHLD;
+        int pidfd = -1;
+        before_fork();
+        pid_t init = (pid_t)syscall(SYS_clone, flags, NULL, &pidfd, NULL, NULL);
+        if (init == 0) {
+            close(WARM_DESCRIPTOR);
+            close(WARM_LIBRARY);
+            close(WARM_PLAN);
+            stage_main(&stage);
+            after_fork_there();
+            if (stage.unhurried)
+                own_memory();
+            static const char ready = PROGRAM_READY;
+            if (write(WARM_DESCRIPTOR, &ready, 1) != 1)
+                _exit(70); /* the keeper is gone */
+            return;
+        }
+        after_fork_here();
+        if (init > 0) {
+            pass(stage.control, &(struct report){.kind = REPORT_BORN, .pid = init}, sizeof(struct report), &pidfd, 1, 0);
+            close(pidfd);
+        }
+        for (size_t i = 0; i < count; i++)
+            close(parts[i]);
+    }
+    _exit(0); /* the keeper has no more use for it */
+}
+
+void *PyInit_zygote(void)
+{
+    serve();
+    return NULL;
+}
