@@ -30,9 +30,15 @@ package struct RunnerFiles: Sendable {
         var files = [try read(program, as: "martlet-runner", mode: 0o755)]
         let folders = ((try? FileManager.default.contentsOfDirectory(atPath: runtimes)) ?? []).sorted()
         for folder in folders {
-            let path = "\(runtimes)/\(folder)/runtime.json"
-            guard FileManager.default.fileExists(atPath: path) else { continue }
-            files.append(try read(path, as: "runtimes/\(folder)/runtime.json", mode: 0o644))
+            let directory = "\(runtimes)/\(folder)"
+            guard FileManager.default.fileExists(atPath: "\(directory)/runtime.json") else { continue }
+            for name in ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted() {
+                var isDirectory: ObjCBool = false  // as that of its checks
+                let path = "\(directory)/\(name)"
+                guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue
+                else { continue }
+                files.append(try read(path, as: "runtimes/\(folder)/\(name)", mode: 0o644))
+            }
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -31,10 +31,11 @@ struct ImageCommand: AsyncParsableCommand {
                 valueName: "url"))
         var mirror: String?
 
+        @Option(help: "The languages to install: the common ones, or all in the directory of MARTLET_RUNTIMES.")
+        var set = LanguageSet.base
+
         @Option(
-            help: ArgumentHelp(
-                "The languages to install, separated by commas.",
-                discussion: "Else all that are in the directory of MARTLET_RUNTIMES.", valueName: "names"))
+            help: ArgumentHelp("Or just these languages, separated by commas.", valueName: "names"))
         var runtimes: String?
 
         @Option(
@@ -45,6 +46,17 @@ struct ImageCommand: AsyncParsableCommand {
         var runner: String?
 
         @Flag(help: "Print one JSON object for each step, and one for the image.") var json = false
+
+        enum LanguageSet: String, ExpressibleByArgument, CaseIterable {
+            case base, full
+        }
+
+        private var languages: ImageBuilder.Languages {
+            if let runtimes {
+                return .named(runtimes.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
+            }
+            return set == .full ? .full : .base
+        }
 
         func validate() throws {
             if mirror != nil, !fromDebootstrap {
@@ -58,8 +70,7 @@ struct ImageCommand: AsyncParsableCommand {
             let builder = ImageBuilder(engine: try VMProviders.engine(settings.docker))
             let plan = ImageBuilder.Plan(
                 tag: settings.docker.image, base: fromDebootstrap ? .debootstrap(mirror: mirror) : .image(base),
-                languages: runtimes?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) },
-                runner: settings.runner, runtimes: settings.runtimes)
+                languages: languages, runner: settings.runner, runtimes: settings.runtimes)
             try await console.reporting {
                 try await Shutdown.withShutdown { _ in
                 } _: { _ in

@@ -9,14 +9,21 @@ package struct ImageBuilder: Sendable {
         case debootstrap(mirror: String?)  // nil: the mirror that this machine's own packages come from
     }
 
+    /// What a user has in an image; the folders of all languages are there, for the runner to say what is missing.
+    package enum Languages: Sendable {
+        case base  // those whose `set` says so: the common ones
+        case full  // all there are
+        case named([String])
+    }
+
     package struct Plan: Sendable {
         package var tag: String
         package var base: Base
-        package var languages: [String]?  // nil: all there are
+        package var languages: Languages
         package var runner: String
         package var runtimes: String
 
-        package init(tag: String, base: Base, languages: [String]?, runner: String, runtimes: String) {
+        package init(tag: String, base: Base, languages: Languages, runner: String, runtimes: String) {
             self.tag = tag
             self.base = base
             self.languages = languages

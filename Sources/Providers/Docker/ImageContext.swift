@@ -5,6 +5,7 @@ import Foundation
 struct ImageContext: Sendable {
     private struct Language: Decodable {
         let name: String
+        let set: String?  // `base`, or for the full image only
         let packages: [String]
     }
 
@@ -43,7 +44,12 @@ struct ImageContext: Sendable {
             }
         }
         runtimes = files
-        let wanted = plan.languages ?? known.map(\.name)
+        let wanted =
+            switch plan.languages {
+            case .base: known.filter { $0.set == "base" }.map(\.name)
+            case .full: known.filter { !$0.packages.isEmpty }.map(\.name)
+            case .named(let names): names
+            }
         if let unknown = wanted.first(where: { name in !known.contains { $0.name == name } }) {
             throw ProviderError(
                 .unavailable, "There is no language '\(unknown)' in '\(plan.runtimes)'.",
@@ -53,6 +59,10 @@ struct ImageContext: Sendable {
         languages = chosen.map(\.name)
         packages = Set(chosen.flatMap(\.packages)).sorted()
         // They become words of a shell's command.
+        if let absent = chosen.first(where: { $0.packages.isEmpty }) {
+            throw ProviderError(
+                .unavailable, "Debian has no package of '\(absent.name)'.", hint: "Leave it out of --runtimes.")
+        }
         guard packages.allSatisfy({ $0.wholeMatch(of: /[a-z0-9][a-z0-9+.-]+/) != nil }) else {
             throw ProviderError(
                 .unavailable, "One of the packages \(packages) has no name that Debian knows.",

@@ -29,13 +29,17 @@ extension OVHProvider: VMCatalog {
 }
 
 extension OVHProvider {
-    /// The Debian packages of the languages in a folder of runtimes, which Ubuntu's are called too.
+    /// The Debian packages of the `base` languages in a folder of runtimes, which Ubuntu's are called too. All of them
+    /// would be gigabytes on every instance, and one that Ubuntu has not would be the end of all.
     package static func packages(of runtimes: String) -> [String] {
-        struct Runtime: Decodable { var packages: [String]? }
-        let names = Files.names(in: runtimes).flatMap { folder in
-            Files.bytes(of: "\(runtimes)/\(folder)/runtime.json")
-                .flatMap { try? JSONDecoder().decode(Runtime.self, from: Data($0)) }?.packages ?? []
+        struct Runtime: Decodable {
+            var set: String?
+            var packages: [String]?
         }
-        return Set(names).sorted()
+        let languages = Files.names(in: runtimes).compactMap { folder in
+            Files.bytes(of: "\(runtimes)/\(folder)/runtime.json")
+                .flatMap { try? JSONDecoder().decode(Runtime.self, from: Data($0)) }
+        }
+        return Set(languages.filter { $0.set == "base" }.flatMap { $0.packages ?? [] }).sorted()
     }
 }

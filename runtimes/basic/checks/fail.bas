@@ -1,0 +1,3 @@
+print "before"
+dim numbers(1)
+print numbers(2)

@@ -1,0 +1,5 @@
+(write-line "Grüße, 世界! 😀")
+(mapc #'write-line (rest sb-ext:*posix-argv*))
+(loop for line = (read-line *standard-input* nil)
+      while line do (format t "> ~a~%" line))
+(sb-ext:exit :code 7)

@@ -1,0 +1,2 @@
+(write-line "before")
+(print (/ 1 (length (cddr sb-ext:*posix-argv*))))

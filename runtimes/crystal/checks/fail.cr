@@ -1,0 +1,2 @@
+puts "before"
+puts ARGV[0]

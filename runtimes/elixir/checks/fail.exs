@@ -1,0 +1,2 @@
+IO.puts("before")
+IO.puts(1 / length(System.argv()))

@@ -1,0 +1,3 @@
+echo before
+nothing
+exit

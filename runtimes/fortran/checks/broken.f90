@@ -1,0 +1,4 @@
+program broken
+    implicit none
+    nothing = 1
+end program broken

@@ -1,0 +1,6 @@
+const lines = require('readline').createInterface({ input: process.stdin });
+
+console.log('Grüße, 世界! 😀');
+for (const word of process.argv.slice(2)) console.log(word);
+lines.on('line', (line) => console.log('> ' + line));
+lines.on('close', () => process.exit(7));

@@ -1,0 +1,4 @@
+import os
+
+echo "before"
+echo 1 div paramCount()

@@ -1,0 +1,5 @@
+program Fail;
+begin
+    writeln('before');
+    writeln(1 div ParamCount);
+end.

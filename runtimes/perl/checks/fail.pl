@@ -1,0 +1,2 @@
+print "before\n";
+print 1 / (() = @ARGV);

@@ -1,0 +1,4 @@
+import sys
+
+print("before")
+print(1 / (len(sys.argv) - 1))

@@ -1,0 +1,5 @@
+cat("Grüße, 世界! 😀\n")
+for (word in commandArgs(trailingOnly = TRUE)) cat(word, "\n", sep = "")
+input <- file("stdin", "r")
+while (length(line <- readLines(input, n = 1)) > 0) cat("> ", line, "\n", sep = "")
+quit(status = 7)

@@ -1,0 +1,4 @@
+object Fail extends App {
+  println("before")
+  println(1 / args.length)
+}

@@ -1,0 +1,2 @@
+(display "before\n")
+(display (/ 1 (length (cdr (command-line)))))

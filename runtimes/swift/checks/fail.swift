@@ -1,0 +1,2 @@
+print("before")
+print(CommandLine.arguments[1])

@@ -1,0 +1,2 @@
+const number: number = 'not one';
+console.log(number);

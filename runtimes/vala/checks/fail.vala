@@ -1,0 +1,4 @@
+void main() {
+    print("before\n");
+    error("no more");
+}
