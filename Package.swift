@@ -159,15 +159,14 @@ let package = Package(
             name: "WorkerTests",
             dependencies: [
                 "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Providers", "Redis",
-                "TestSupport", "Worker", logging,
+                "Telemetry", "TestSupport", "Worker", lifecycle, logging,
             ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis",
-                "Telemetry",
-                "TestSupport", lifecycle, logging,
+                "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis", "SSH",
+                "Telemetry", "TestSupport", lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -61,7 +61,7 @@ package struct EnvironmentInitializer: Sendable {
     }
 
     /// Carries out the setup of an environment that runs, and says how that went; it is for the caller to note
-    /// (``EnvironmentStore/setInitialized(_:setupVersion:)``). To do it again is harmless as far as the script is: a
+    /// (``EnvironmentStore/complete(_:by:errorCode:duration:detail:)``). To do it again is harmless as far as the script is: a
     /// directory that is there is not cloned again.
     ///
     /// Throws if it could not be carried out, or not be followed to its end: `vm_unreachable`, `host_key_mismatch`.

@@ -17,7 +17,7 @@ package import Redis
 /// down after it.
 ///
 /// Redis carries work and signals and may be lost whole: jobs come back from the rows (``Outbox/ensureJob(for:)``),
-/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``GatewayPresence``,
+/// signals (``EnvironmentSignals``) and provision logs are hints for those who watch, presence (``Presence``,
 /// ``SessionPresence``) is told again within seconds.
 ///
 /// Keys, the runners' secrets and setups are sealed with the server's key and bound to their row; of tokens only hashes
@@ -36,7 +36,8 @@ package final class Fleet: Sendable {
     package let outbox: Outbox
     package let provisionLog: ProvisionLogStore
     package let signals: EnvironmentSignals
-    package let presence: GatewayPresence
+    package let presence: Presence  // of gateways
+    package let workers: WorkerPresence
     package let sessions: SessionPresence
     package let authenticator: Authenticator
     package let provisionQueue: JobQueue
@@ -49,7 +50,10 @@ package final class Fleet: Sendable {
 
     /// All of them, oldest first; never changed once released, only added to.
     package static var migrations: [Migration] {
-        [Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs]
+        [
+            Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
+            Schema.setups,
+        ]
     }
 
     package init(
@@ -73,10 +77,11 @@ package final class Fleet: Sendable {
         audit = AuditLog(database: database)
         provisionLog = ProvisionLogStore(redis: redis, logger: logger)
         signals = EnvironmentSignals(redis: redis, logger: logger)
-        presence = GatewayPresence(redis: redis, logger: logger)
+        presence = Presence(redis: redis, kind: "gateways", logger: logger)
+        workers = WorkerPresence(presence: Presence(redis: redis, kind: "workers", logger: logger))
         outbox = Outbox(
             database: database, queues: [provisionQueue.name: provisionQueue, controlQueue.name: controlQueue],
-            logger: logger)
+            policies: configuration.jobs, logger: logger)
         sessions = SessionPresence(redis: redis, database: database, logger: logger)
         environments = EnvironmentStore(
             database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
@@ -91,6 +96,8 @@ package struct FleetConfiguration: Sendable {
     package var queuePrefix: String
     /// How many tokens at most are kept in memory.
     package var cachedTokens: Int
+
+    package var jobs = JobPolicies()
 
     package init(queuePrefix: String = "bull", cachedTokens: Int = 10_000) {
         self.queuePrefix = queuePrefix

@@ -6,8 +6,11 @@ import PostgreSQL
 ///
 /// A key is a user's own. Who begins first has the claim to it; the others are told that it is in progress until the
 /// claim is completed, and then get its answer. Rows live 24 h. A claim that was neither completed nor abandoned is
-/// taken over after a minute: its gateway is gone. (One that is only slower than that may then be done twice, so what
-/// takes longer has no place here.) Answers may hold a token: they are sealed.
+/// taken over after a minute: its gateway is gone. Answers may hold a token: they are sealed.
+///
+/// What is made in one transaction completes the claim in it (``Keeper``): there is never the thing without its answer,
+/// and one who was only slow finds his claim gone and makes nothing. What is not may be done twice where its gateway dies,
+/// or takes a minute, between doing and ``complete(_:status:headers:body:)``.
 package struct IdempotencyStore: Sendable {
     let database: PostgresPool
     let secretBox: SecretBox
@@ -28,6 +31,30 @@ package struct IdempotencyStore: Sendable {
         case inProgress
         /// The key was used for another request. For a response: `idempotency_mismatch`.
         case mismatch
+    }
+
+    /// Completes a claim in the transaction that makes what the answer tells of.
+    package struct Keeper<Made>: Sendable {
+        let store: IdempotencyStore
+        let claim: Claim
+        let status: Int
+        let body: @Sendable (Made) throws -> [UInt8]
+
+        /// For those who make something else, of which a `Made` is made.
+        package func of<Other>(_ transform: @escaping @Sendable (Other) throws -> Made) -> Keeper<Other> {
+            Keeper<Other>(store: store, claim: claim, status: status) { [body] in try body(try transform($0)) }
+        }
+
+        /// Throws `idempotency_conflict` if the claim was taken over, to have all of it rolled back.
+        func keep(_ made: Made, on connection: PostgresConnection) async throws {
+            let statement = try store.completion(of: claim, status: status, headers: [:], body: try body(made))
+            guard try await connection.execute(statement) > 0 else {
+                throw ServiceError(
+                    .idempotencyConflict,
+                    "Nothing was made: this took so long that another request with its Idempotency-Key took over.",
+                    hint: "Send it again in a moment: it is then answered as the other was.")
+            }
+        }
     }
 
     /// The most bytes of a body that can be given again.
@@ -70,20 +97,32 @@ package struct IdempotencyStore: Sendable {
     package func complete(
         _ claim: Claim, status: Int, headers: [String: String] = [:], body: [UInt8]
     ) async throws -> Bool {
+        try await ServiceError.translating("Answer not kept") {
+            try await database.execute(try completion(of: claim, status: status, headers: headers, body: body)) > 0
+        }
+    }
+
+    /// To be handed on to where it is made. `body` makes the answer's of it.
+    package func keeper<Made>(
+        for claim: Claim, status: Int, body: @escaping @Sendable (Made) throws -> [UInt8]
+    ) -> Keeper<Made> {
+        Keeper(store: self, claim: claim, status: status, body: body)
+    }
+
+    private func completion(
+        of claim: Claim, status: Int, headers: [String: String], body: [UInt8]
+    ) throws -> SQL {
         guard body.count <= Self.bodyLimit else {
             throw ServiceError(
                 .internalError, "An answer of \(body.count) bytes cannot be kept to be given again.",
                 hint: "Send the request without an idempotency key.")
         }
-        return try await ServiceError.translating("Answer not kept") {
-            let plain = try JSONEncoder().encode(Answer(headers: headers, body: Data(body)))
-            let sealed = try secretBox.seal(Array(plain), context: Self.context(claim))
-            return try await database.execute(
-                """
-                UPDATE idempotency_keys SET status = \(status), answer = \(sealed)
-                WHERE user_id = \(claim.user) AND key = \(claim.key) AND claim = \(claim.id) AND status IS NULL
-                """) > 0
-        }
+        let plain = try JSONEncoder().encode(Answer(headers: headers, body: Data(body)))
+        let sealed = try secretBox.seal(Array(plain), context: Self.context(claim))
+        return """
+            UPDATE idempotency_keys SET status = \(status), answer = \(sealed)
+            WHERE user_id = \(claim.user) AND key = \(claim.key) AND claim = \(claim.id) AND status IS NULL
+            """
     }
 
     /// Gives the claim up: nothing was done, and the request may be sent again.

@@ -10,6 +10,8 @@ package import Telemetry
 struct GatewayMetrics: Sendable {
     let requests: MetricFamily
     let requestSeconds: MetricFamily
+    let calls: MetricFamily
+    let callSeconds: MetricFamily
 
     init(_ registry: MetricRegistry) {
         requests = registry.counter(
@@ -18,6 +20,16 @@ struct GatewayMetrics: Sendable {
         requestSeconds = registry.histogram(
             "martlet_http_request_seconds", help: "From a request's head to the last byte of its answer.",
             labels: ["route"], bounds: MetricFamily.secondsBounds)
+        calls = registry.counter(
+            "martlet_trpc_calls_total",
+            help: """
+                Calls of tRPC, by 'ok' or the name of their error; 'cut' where nobody waited for the end any more or the \
+                gateway was shut down. Procedure 'none': there is no such.
+                """,
+            labels: ["procedure", "outcome"])
+        callSeconds = registry.histogram(
+            "martlet_trpc_call_seconds", help: "What calls of tRPC took that were not refused at once.",
+            labels: ["procedure"], bounds: MetricFamily.secondsBounds)
     }
 
     /// `route` is a template: what the client chose freely is in no label.
@@ -27,6 +39,31 @@ struct GatewayMetrics: Sendable {
         requests.increment(
             isKnown ? method.rawValue : "other", route, exchange.status.map { String($0.code) } ?? "none")
         requestSeconds.observe(duration, route)
+    }
+
+    /// `procedure` is one that there is, or `nil`.
+    func refused(_ fault: TRPCFault, procedure: String?) {
+        calls.increment(procedure ?? "none", fault.code.rawValue)
+    }
+
+    /// Has `body` answer a call, and counts how that ended.
+    func counting<Result>(_ procedure: String, _ body: () async throws -> Result) async throws -> Result {
+        let start = ContinuousClock.now
+        func count(_ outcome: String) {
+            calls.increment(procedure, outcome)
+            callSeconds.observe(.now - start, procedure)
+        }
+        do {
+            let result = try await body()
+            count("ok")
+            return result
+        } catch let error where error is ClientLeft || error is CancellationError {
+            count("cut")
+            throw error
+        } catch {
+            count(TRPCFault(describing: error).code.rawValue)
+            throw error
+        }
     }
 }
 

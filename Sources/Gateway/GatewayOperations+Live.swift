@@ -29,10 +29,10 @@ extension GatewayOperations {
             },
             runtimes: { try await execution.runtimes(for: $0) },
             vm: { try await fleet.environments.userVM(of: $0.userID).map { VMView($0) } },
-            createVM: { caller, requestID in
+            createVM: { caller, requestID, keeper in
                 VMView(
                     try await fleet.environments.createUserVM(
-                        for: caller, requestID: requestID, provider: provider))
+                        for: caller, requestID: requestID, provider: provider, keeper: keeper?.of { VMView($0) }))
             },
             startVM: { caller, requestID in
                 let vms = fleet.environments
@@ -68,10 +68,11 @@ extension GatewayOperations {
                 }
             },
             tokens: { try await fleet.tokens.list(of: $0.userID).map { TokenView($0) } },
-            createToken: { caller, new, requestID in
+            createToken: { caller, new, requestID, keeper in
                 let (text, token) = try await fleet.tokens.create(
                     for: caller.userID, name: new.name, scopes: new.scopes, expiresAt: new.expiresAt,
-                    by: AuditActor(caller), requestID: requestID)
+                    by: AuditActor(caller), requestID: requestID,
+                    keeper: keeper?.of { TokenView($0.record, text: $0.token) })
                 return TokenView(token, text: text)
             },
             revokeToken: { id, caller, requestID in

@@ -20,7 +20,7 @@ struct GatewayOperations: Sendable {
     var runtimes: @Sendable (Caller) async throws -> [RuntimeDescription]
 
     var vm: @Sendable (Caller) async throws -> VMView?
-    var createVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
+    var createVM: @Sendable (Caller, _ requestID: String, IdempotencyStore.Keeper<VMView>?) async throws -> VMView
     var startVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var stopVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var destroyVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
@@ -33,7 +33,8 @@ struct GatewayOperations: Sendable {
         @Sendable (Caller, _ line: @escaping @Sendable (LogLineView) async throws -> Void) async throws -> Void
 
     var tokens: @Sendable (Caller) async throws -> [TokenView]
-    var createToken: @Sendable (Caller, NewToken, _ requestID: String) async throws -> TokenView
+    var createToken:
+        @Sendable (Caller, NewToken, _ requestID: String, IdempotencyStore.Keeper<TokenView>?) async throws -> TokenView
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
 
     var environments: EnvironmentOperations

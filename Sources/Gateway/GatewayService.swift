@@ -80,11 +80,13 @@ package struct GatewayService: Service {
         let isShuttingDown = Latch()
         let budget = BufferBudget(bytes: configuration.bufferedOutputTotal)
         let authentication = Authentication(authenticate: operations.authenticate)
+        let metrics = GatewayMetrics(registry)
         let trpc = TRPCRouter(
-            operations: operations, configuration: configuration, budget: budget, authentication: authentication)
+            operations: operations, configuration: configuration, budget: budget, authentication: authentication,
+            metrics: metrics)
         let dispatcher = Dispatcher(
             table: RouteTable(routes: routes(isShuttingDown, budget), subtrees: [trpc.subtree]),
-            authentication: authentication, rate: operations.rate, metrics: GatewayMetrics(registry))
+            authentication: authentication, rate: operations.rate, metrics: metrics)
         try await HTTPService(configuration: configuration, dispatcher: dispatcher, logger: logger).run(
             isShuttingDown: isShuttingDown, onRunning: onRunning)
     }

@@ -42,7 +42,7 @@ final class EasyHandle {
     private func setTarget(of request: HTTPRequest) throws(HTTPTransportError) {
         try set(CURLOPT_URL, request.url)
         if let socket = request.unixSocket { try set(CURLOPT_UNIX_SOCKET_PATH, socket) }
-        if request.usesFreshConnection { try set(CURLOPT_FRESH_CONNECT, 1) }
+        if !request.isRepeatable { try set(CURLOPT_FRESH_CONNECT, 1) }
         // A proxy from the environment is for the world outside.
         let host = URLComponents(string: request.url)?.host ?? ""
         if request.unixSocket != nil || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(host) {

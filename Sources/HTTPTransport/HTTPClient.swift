@@ -11,7 +11,8 @@ package import EventLoop
 /// empties the buffer and lets libcurl go on. So one answer costs at most the watermark and libcurl's own buffer,
 /// whatever its length.
 ///
-/// Connections are kept and used again, a bounded number of them. A transfer that is left before its end, by the
+/// Connections are kept and used again, a bounded number of them, though not for what must not be sent twice
+/// (``HTTPRequest/isRepeatable``). A transfer that is left before its end, by the
 /// closure's return or by cancellation, closes its connection: nothing of it reaches the next request.
 package final class HTTPClient: Sendable {
     private let engine: TransferEngine

@@ -9,9 +9,7 @@ package struct HTTPRequest: Sendable {
     package var idleTimeout: Duration?  // most time without a byte while somebody wants one; whole seconds
     package var connectTimeout: Duration
     package var tls: TLS
-    /// For what must not be sent twice: libcurl by itself sends a request again, whatever its method, that a connection
-    /// kept from earlier closes without an answer (`Curl_retry_request` in its transfer.c).
-    package var usesFreshConnection = false
+    private var repeatability: Bool?
 
     /// PEM files. Certificates are always verified, against the system's authorities unless one is given.
     package struct TLS: Hashable, Sendable {
@@ -40,6 +38,15 @@ package struct HTTPRequest: Sendable {
         self.idleTimeout = idleTimeout
         self.connectTimeout = connectTimeout
         self.tls = tls
+    }
+
+    /// Whether sending it twice is as good as once; as its method says (RFC 9110, section 9.2.2) unless set.
+    ///
+    /// libcurl by itself sends a request again, whatever its method, that a connection kept from earlier closes without
+    /// an answer (`Curl_retry_request` in its transfer.c). What is not repeatable therefore never goes over such a one.
+    package var isRepeatable: Bool {
+        get { repeatability ?? ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(method) }
+        set { repeatability = newValue }
     }
 
     /// What would let a caller's text become a header or request of its own.

@@ -22,6 +22,7 @@ package struct Settings: Sendable {
     package var logLevel: Logger.Level?  // nil: the command's own
     package var logFormat: LogFormat
     package var ovh: OVHSettings
+    package var worker: WorkerSettings
 
     package static let defaultPort = 4_610
 
@@ -57,6 +58,7 @@ package struct Settings: Sendable {
         masterKey = first(\.masterKey)
         masterKeyFile = first(\.masterKeyFile) ?? dataDirectory.masterKeyPath
         ovh = try OVHSettings(layers)
+        worker = try WorkerSettings(layers)
         // An instance of OVH takes a minute to boot.
         let seconds = first(\.startTimeout) ?? (providers.contains("ovh") ? 300 : 60)
         guard (0.001...86_400).contains(seconds) else {
@@ -151,6 +153,7 @@ package struct SettingsLayer: Sendable {
     package var ovhProject: String?
     package var ovhRegion: String?
     package var ovhSSHPort: Int?
+    package var worker = WorkerLayer()
 
     package init() {}
 
@@ -202,6 +205,8 @@ package struct SettingsLayer: Sendable {
         case startTimeout, allowedOrigins, methodOverride, rateLimits, metrics, logLevel, logFormat
         case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
         case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
+        case provisionConcurrency, controlConcurrency, jobAttempts, jobBackoff
+        case sweepInterval, reconcileInterval, pruneInterval, drainTimeout
 
         var variable: String {
             switch self {
@@ -234,6 +239,14 @@ package struct SettingsLayer: Sendable {
             case .ovhProject: "OVH_CLOUD_PROJECT_SERVICE"
             case .ovhRegion: "OVH_REGION"
             case .ovhSSHPort: "OVH_SSH_PORT"
+            case .provisionConcurrency: "MARTLET_PROVISION_CONCURRENCY"
+            case .controlConcurrency: "MARTLET_CONTROL_CONCURRENCY"
+            case .jobAttempts: "MARTLET_JOB_ATTEMPTS"
+            case .jobBackoff: "MARTLET_JOB_BACKOFF"
+            case .sweepInterval: "MARTLET_SWEEP_INTERVAL"
+            case .reconcileInterval: "MARTLET_RECONCILE_INTERVAL"
+            case .pruneInterval: "MARTLET_PRUNE_INTERVAL"
+            case .drainTimeout: "MARTLET_DRAIN_TIMEOUT"
             }
         }
     }
@@ -241,6 +254,10 @@ package struct SettingsLayer: Sendable {
     private mutating func read(_ value: (Key) -> (text: String, place: String)?) throws(OperatorError) {
         for key in Key.allCases {
             guard let (text, place) = value(key) else { continue }
+            func count() throws(OperatorError) -> Int { try Self.parse(text, place, "a whole number") { Int($0) } }
+            func seconds() throws(OperatorError) -> Double {
+                try Self.parse(text, place, "a number of seconds") { Double($0) }
+            }
             switch key {
             case .host: host = text
             case .port: port = try Self.parse(text, place, "a port") { Int($0) }
@@ -259,7 +276,7 @@ package struct SettingsLayer: Sendable {
             case .masterKeyFile: masterKeyFile = text
             case .rateLimits: rateLimits = text
             case .metrics: metrics = text
-            case .startTimeout: startTimeout = try Self.parse(text, place, "a number of seconds") { Double($0) }
+            case .startTimeout: startTimeout = try seconds()
             case .allowedOrigins:
                 allowedOrigins = try Self.parse(text, place, "a list of origins like 'https://app.example'") {
                     (text) -> Set<String>? in
@@ -279,6 +296,14 @@ package struct SettingsLayer: Sendable {
             case .ovhProject: ovhProject = text
             case .ovhRegion: ovhRegion = text
             case .ovhSSHPort: ovhSSHPort = try Self.parse(text, place, "a port") { Int($0) }
+            case .provisionConcurrency: worker.provisionConcurrency = try count()
+            case .controlConcurrency: worker.controlConcurrency = try count()
+            case .jobAttempts: worker.jobAttempts = text
+            case .jobBackoff: worker.jobBackoff = text
+            case .sweepInterval: worker.sweepInterval = try seconds()
+            case .reconcileInterval: worker.reconcileInterval = try seconds()
+            case .pruneInterval: worker.pruneInterval = try seconds()
+            case .drainTimeout: worker.drainTimeout = try seconds()
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }
         }

@@ -5,60 +5,72 @@ import JobQueue
 import Logging
 import Providers
 
-/// Carries out the jobs of `vm-provision` and `vm-control`.
+/// Carries out what is to be done to environments.
 ///
 /// A job may run twice, beside itself on another worker, or die at any line. Two rules make that harmless: the
 /// provider's operations can all be repeated, and what a job changes in the database is one compare-and-set on the
 /// generation that the job was made for. A job whose environment has moved on has nothing to do and says so.
 ///
-/// A job for a provider that this worker does not have is put back for another, without spending an attempt.
+/// A job for a provider that this worker does not have is put back for another (``Absence``), one that meets an engine or
+/// a database which does not answer is put off (``Outages``); neither spends an attempt.
 struct EnvironmentHandler: Sendable {
     let fleet: Fleet
     let providers: ProviderSet
     let name: String  // the worker's, for the audit log
-    /// Told of every environment that runs and whose setup is to be carried out.
-    var onSetupDue: @Sendable (Environment) -> Void = { _ in }
-    /// How long a job is put back for want of its provider before its environment is given up.
-    var absenceLimit = Duration.seconds(300)
-    private let absent = AbsentProviders()
+    let absence: Absence
+    let outages: Outages
+    /// Told when an environment runs whose setup is to be carried out.
+    let onSetupDue: @Sendable () -> Void
     let logger: Logger
 
-    /// Carries out one job and returns its result as JSON. Throws to have it tried again, `UnrecoverableJobError` to
-    /// have it fail now; after the last attempt the environment is in `error`, with the reason.
-    func handle(_ job: Job, _ context: JobContext) async throws -> String? {
-        if job.name == UnknownVMJob.name {
-            let handler = UnknownVMHandler(
-                fleet: fleet, providers: providers, name: name, absenceLimit: absenceLimit, logger: logger)
-            return Self.result(try await handler.handle(job, context))
-        }
-        guard let action = EnvironmentAction(rawValue: job.name) else {
-            throw UnrecoverableJobError(reason: "no worker knows a job '\(job.name)'")
-        }
+    /// Carries out one job and says what came of it. After the last attempt, or at a failure that no attempt would mend,
+    /// the environment is in `error`, with the reason.
+    func handle(_ action: EnvironmentAction, _ job: Job, _ context: JobContext) async throws -> String {
         let order: EnvironmentJob
         do {
             order = try EnvironmentJob(json: job.data)
         } catch {
             throw UnrecoverableJobError(reason: String(describing: error))
         }
-        guard let environment = try await fleet.environments.find(order.environmentID) else {
-            throw UnrecoverableJobError(reason: "there is no environment \(order.environmentID)")
-        }
-        let isDue = environment.generation == order.generation && environment.pendingJob?.action == action
-        guard isDue || action == .reconcile else {
-            return Self.result("nothing to do: the environment is '\(environment.state)' by now")
-        }
-        guard let provider = ProviderKind(rawValue: environment.provider).flatMap(providers.find) else {
-            return Self.result(try await putBack(job, environment, action, order))
-        }
-        if action == .reconcile { return Self.result(try await reconcile(environment, order, provider)) }
+        var found: Environment?
         do {
-            return Self.result(try await perform(action, on: environment, order, provider))
-        } catch let error as CancellationError {
-            throw error  // this worker is going down, or lost the job to another: it will be run again
+            found = try await fleet.environments.find(order.environmentID)
+            guard let environment = found else {
+                throw UnrecoverableJobError(reason: "there is no environment \(order.environmentID)")
+            }
+            let result = try await carryOut(action, on: environment, order, job)
+            outages.end(Outages.servers)
+            return result
+        } catch let error where error is CancellationError || error is DelayedJob || error is UnrecoverableJobError {
+            throw error  // a cancelled one will be run again: this worker is going down, or lost the job to another
         } catch {
-            try await settle(error, action: action, environment: environment, order: order, context: context)
+            if Task.isCancelled { throw error }
+            try await putOff(error, job, found)
+            if let found { try await settle(error, action: action, environment: found, order: order, context: context) }
             throw error
         }
+    }
+
+    private func carryOut(
+        _ action: EnvironmentAction, on environment: Environment, _ order: EnvironmentJob, _ job: Job
+    ) async throws -> String {
+        let isDue = environment.generation == order.generation && environment.pendingJob?.action == action
+        guard isDue || action == .reconcile else {
+            // Whoever moved it for this job may have died before telling. What is told twice does no harm.
+            if environment.generation == order.generation + 1, environment.state == action.outcome {
+                await tellEnd(of: action, environment)
+            }
+            return "nothing to do: the environment is '\(environment.state)' by now"
+        }
+        guard let provider = ProviderKind(rawValue: environment.provider).flatMap(providers.find) else {
+            return try await giveUp(job, environment, action, order)
+        }
+        let result =
+            action == .reconcile
+            ? try await reconcile(environment, order, provider)
+            : try await perform(action, on: environment, order, provider)
+        outages.end(environment.provider)
+        return result
     }
 
     // MARK: Actions
@@ -92,10 +104,8 @@ struct EnvironmentHandler: Sendable {
             actor: .worker(name), action: action.rawValue, requestID: order.requestID,
             detail: ["durationMs": String(Int(duration / .milliseconds(1)))])
         guard let moved else { return "done, but the environment was moved by somebody else meanwhile" }
-        // Who waits for the end of a provision looks for its word.
-        let what = action == .provision ? "Provisioning complete: the VM" : "The VM"
-        await say(environment, .success, "\(what) is \(next.rawValue) (\(Int(duration / .milliseconds(1))) ms).")
-        if moved.state == .running, moved.needsInitialization { onSetupDue(moved) }
+        await tellEnd(of: action, moved, after: duration)
+        if moved.state == .running, moved.needsInitialization { onSetupDue() }
         return next.rawValue
     }
 
@@ -130,7 +140,7 @@ struct EnvironmentHandler: Sendable {
             await fleet.signals.publish(environment)
             return "nothing to do: the environment is '\(environment.state)' by now"
         }
-        let found = try await Reconciler(fleet: fleet, providers: providers, worker: name, logger: logger)
+        let found = try await Reconciler(fleet: fleet, worker: name, logger: logger)
             .compare(environment, provider)
         // Whoever waits tries again, also when nothing was found: the fault was between them and the VM.
         switch found {
@@ -140,29 +150,23 @@ struct EnvironmentHandler: Sendable {
         return found.rawValue
     }
 
-    // MARK: Want of a provider
+    // MARK: Want of a provider, or of an answer
 
-    /// Throws ``DelayedJob``, for another worker to take the job; once that has gone on for too long, gives it up: moves
-    /// the environment to `error`, or tells who waits for a comparison that there will be none.
-    private func putBack(
+    /// Throws ``DelayedJob`` as long as another worker may take the job; then gives it up: moves the environment to
+    /// `error`, or tells who waits for a comparison that there will be none.
+    private func giveUp(
         _ job: Job, _ environment: Environment, _ action: EnvironmentAction, _ order: EnvironmentJob
     ) async throws -> String {
-        let since = action == .reconcile ? job.timestamp : environment.stateChangedAt
-        let waited = Duration.seconds(Date.now.timeIntervalSince(since))
-        guard waited >= absenceLimit else {
-            if absent.note(environment.provider) {
-                logger.notice(
-                    "jobs are put back for want of their provider", metadata: ["provider": "\(environment.provider)"])
-            }
-            throw DelayedJob(for: .seconds(1))
-        }
+        let waited = try await absence.waitElsewhere(
+            forProvider: environment.provider,
+            since: action == .reconcile ? job.timestamp : environment.stateChangedAt)
         if action == .reconcile {
             await fleet.signals.publish(environment)
             return "no worker has its provider"
         }
         let reason = """
-            No worker with the provider '\(environment.provider)' took the job within \(Int(waited / .seconds(1))) s. \
-            Start one with '--provider \(environment.provider)', then recover the environment.
+            There is no worker with the provider '\(environment.provider)'; the job waited \(Int(waited / .seconds(1))) s \
+            for one. Start one with '--provider \(environment.provider)', then recover the environment.
             """
         let moved = try await fleet.environments.move(
             environment.id, from: environment.state, generation: environment.generation, to: .error,
@@ -171,6 +175,19 @@ struct EnvironmentHandler: Sendable {
         guard moved != nil else { return "nothing to do: the environment was moved by somebody else meanwhile" }
         await say(environment, .error, reason)
         throw UnrecoverableJobError(reason: reason)
+    }
+
+    /// Throws ``DelayedJob`` if the error tells of something that cannot be reached, unless that has gone on for too long.
+    private func putOff(_ error: any Error, _ job: Job, _ environment: Environment?) async throws {
+        let target = Outages.target(of: error, provider: environment?.provider)
+        guard let target, let rest = outages.rest(job.id, awaiting: target) else { return }
+        if rest.isFirst {
+            logger.warning("job put off", metadata: ["job": "\(job.id)", "error": "\(error)"])
+            if let environment, let failure = error as? ProviderError {
+                await say(environment, .info, "\(failure.message) It is tried again until it does.")
+            }
+        }
+        throw DelayedJob(for: rest.duration)
     }
 
     // MARK: Failure
@@ -204,10 +221,19 @@ struct EnvironmentHandler: Sendable {
 
     // MARK: Telling
 
+    /// Who waits for the end of a provision looks for its word.
+    private func tellEnd(of action: EnvironmentAction, _ environment: Environment, after duration: Duration? = nil)
+        async
+    {
+        let what = action == .provision ? "Provisioning complete: the VM" : "The VM"
+        let time = duration.map { " (\(Int($0 / .milliseconds(1))) ms)" } ?? ""
+        await say(environment, .success, "\(what) is \(environment.state.rawValue)\(time).")
+    }
+
     private func say(
         _ environment: Environment, _ level: ProvisionLogEntry.Level, _ message: String
     ) async {
-        await fleet.provisionLog.append(environment.userID, level, message)
+        await fleet.provisionLog.append(environment.userID, of: environment.id, level, message)
     }
 
     private func log(of environment: Environment) -> ProvisionLog {
@@ -221,8 +247,17 @@ struct EnvironmentHandler: Sendable {
         }
     }
 
-    private static func result(_ text: String) -> String? {
-        (try? JSONEncoder().encode(["result": text])).map { String(decoding: $0, as: UTF8.self) }
+}
+
+extension EnvironmentAction {
+    /// The state that it leads to; `nil` where it leads nowhere.
+    var outcome: EnvironmentState? {
+        switch self {
+        case .provision, .start: .running
+        case .stop: .stopped
+        case .destroy: .destroyed
+        case .reconcile: nil
+        }
     }
 }
 

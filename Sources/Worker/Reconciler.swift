@@ -13,7 +13,6 @@ struct Reconciler: Sendable {
     }
 
     let fleet: Fleet
-    let providers: ProviderSet
     let worker: String
     let logger: Logger
 
@@ -40,24 +39,10 @@ struct Reconciler: Sendable {
         }
     }
 
-    /// Looks at every environment that is recorded as running, and at every VM that runs, or is there, although its
+    /// Looks at every environment of a provider that is recorded as running, and at every VM of it that runs, or is there, although its
     /// environment says otherwise. A VM that runs beside a row that has been `stopped` or `error` for `strayAge` is
     /// stopped: nobody reaches it, and nobody else would stop it. A job that was late can leave such a VM behind.
-    ///
-    /// A provider that does not answer keeps nobody from asking the others.
-    func sweep(strayAge: Duration) async throws {
-        for provider in providers.all {
-            do {
-                try await sweep(provider, strayAge: strayAge)
-            } catch let error as ProviderError {
-                logger.warning(
-                    "VMs of a provider not compared",
-                    metadata: ["provider": "\(provider.kind.rawValue)", "error": "\(error)"])
-            }
-        }
-    }
-
-    private func sweep(_ provider: any VMProvider, strayAge: Duration) async throws {
+    func sweep(_ provider: any VMProvider, strayAge: Duration) async throws {
         try await each([.running], of: provider) { environment in
             let finding = try await compare(environment, provider)
             guard finding != .asRecorded else { return }

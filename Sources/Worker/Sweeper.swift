@@ -1,97 +1,66 @@
 import Fleet
 import JobQueue
 import Logging
-import PostgreSQL
 import Providers
 
 /// Finds what no job will: jobs that never reached Redis, states that nobody moves on, executions whose gateway died,
-/// VMs that are not as recorded, and whatever the passing of time calls for. Each sweep is repeated at its interval; one
-/// that fails is logged and tried again.
+/// VMs that are not as recorded, and whatever the passing of time calls for.
+///
+/// Any worker relays the outbox: its rows are locked one by one. What looks at every row is done by one worker, what
+/// looks at every VM of a provider by one of those that have it (``Election``).
 struct Sweeper: Sendable {
     let fleet: Fleet
     let providers: ProviderSet
     let configuration: WorkerConfiguration
+    let metrics: WorkerMetrics
     let logger: Logger
-
-    /// Names the advisory lock of the elected sweeper: "martlet" in ASCII.
-    private static let lock: Int64 = 0x6D61_7274_6C65_74
 
     /// Sweeps until cancelled.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await relay() }
-            group.addTask { await sweepWhileElected() }
-        }
-    }
-
-    // MARK: Outbox
-
-    /// Every second: nearly all rows are gone by then, published by whoever wrote them.
-    private func relay() async {
-        await repeating("outbox not relayed", every: .seconds(1)) {
-            while try await fleet.outbox.relay() == 100 {}
-        }
-    }
-
-    // MARK: Elected sweeps
-
-    private func sweepWhileElected() async {
-        await repeating("sweeps interrupted", every: configuration.electionInterval) {
-            try await fleet.database.withConnection { connection in
-                let rows = try await connection.query("SELECT pg_try_advisory_lock(\(Self.lock)) AS elected")
-                guard try rows.first?.decode("elected", as: Bool.self) == true else { return }
-                logger.info("elected to sweep", metadata: ["worker": "\(configuration.name)"])
-                let ending: Result<Void, any Error>
-                do {
-                    ending = .success(try await sweep(whileHolding: connection))
-                } catch {
-                    ending = .failure(error)
+            // Nearly all rows are gone by then, published by whoever wrote them.
+            let relay = Sweep("relay", every: configuration.relayInterval) {
+                while try await fleet.outbox.relay() == 100 {}
+            }
+            group.addTask { await relay.run(metrics, logger) }
+            group.addTask { await whileElected("sweeps", sweeps) }
+            for provider in providers.all {
+                let compare = Sweep("reconcile", every: configuration.reconcileInterval) {
+                    try await Reconciler(fleet: fleet, worker: configuration.name, logger: logger)
+                        .sweep(provider, strayAge: configuration.strayAge)
                 }
-                await Task {
-                    // The connection goes back to the pool, and must not take the lock with it.
-                    _ = try? await connection.query("SELECT pg_advisory_unlock(\(Self.lock))")
-                }.value
-                try ending.get()
+                group.addTask { await whileElected("reconcile \(provider.kind.rawValue)", [compare]) }
             }
         }
     }
 
-    /// Sweeps until the connection that holds the lock is lost, which it throws, or cancelled.
-    private func sweep(whileHolding connection: PostgresConnection) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                while true {
-                    try await Task.sleep(for: .seconds(2))
-                    _ = try await connection.query("SELECT 1")
-                }
+    private func whileElected(_ office: String, _ sweeps: [Sweep]) async {
+        let election = Election(
+            database: fleet.database, office: office, worker: configuration.name,
+            interval: configuration.electionInterval, logger: logger)
+        await election.run {
+            await withTaskGroup(of: Void.self) { group in
+                for sweep in sweeps { group.addTask { await sweep.run(metrics, logger) } }
             }
-            group.addTask {
-                await repeating("VMs not reconciled", every: configuration.reconcileInterval) {
-                    try await Reconciler(
-                        fleet: fleet, providers: providers, worker: configuration.name, logger: logger
-                    ).sweep(strayAge: configuration.strayAge)
-                }
-            }
-            group.addTask {
-                await repeating("stuck states not swept", every: configuration.stuckInterval) { try await unstick() }
-            }
-            group.addTask {
-                await repeating("lost executions not swept", every: configuration.lostInterval) { try await lose() }
-            }
-            let timekeeper = Timekeeper(fleet: fleet, actor: .worker(configuration.name), logger: logger)
-            group.addTask {
-                await repeating("idle and expired VMs not swept", every: configuration.idleInterval) {
-                    try await timekeeper.sweep()
-                }
-            }
-            group.addTask {
-                await repeating("old records not pruned", every: configuration.pruneInterval) {
-                    try await timekeeper.prune(executionsOlderThan: configuration.executionsKept)
-                }
-            }
-            try await group.next()
-            group.cancelAll()
         }
+    }
+
+    /// What looks at every row.
+    private var sweeps: [Sweep] {
+        let time = Timekeeper(fleet: fleet, actor: .worker(configuration.name), logger: logger)
+        return [
+            Sweep("stuck", every: configuration.sweepInterval) { try await unstick() },
+            Sweep("lost", every: configuration.lostInterval) { try await lose() },
+            Sweep("idle", every: configuration.sweepInterval) { try await time.stopIdle() },
+            Sweep("expired", every: configuration.sweepInterval) { try await time.destroyExpired() },
+            Sweep("hours", every: configuration.sweepInterval) { try await time.stopOutOfHours() },
+            Sweep("hosts", every: configuration.sweepInterval) { try await time.emptyHosts() },
+            Sweep("drained", every: configuration.sweepInterval) { try await time.settleHosts() },
+            Sweep("history", every: configuration.pruneInterval) {
+                try await time.pruneExecutions(olderThan: configuration.executionsKept)
+            },
+            Sweep("answers", every: configuration.pruneInterval) { try await time.pruneAnswers() },
+        ]
     }
 
     /// Sees to it that every environment on its way has its job, Redis having been lost or not; one whose job has
@@ -100,9 +69,9 @@ struct Sweeper: Sendable {
         let stuck = try await fleet.environments.list(
             states: [.provisioning, .starting, .stopping, .destroying], unchangedFor: configuration.stuckAge,
             limit: 500)
-        for environment in stuck {
+        try await stuck.eachAlone { environment in
             guard try await fleet.outbox.ensureJob(for: environment) == .failed, let job = environment.pendingJob else {
-                continue
+                return
             }
             _ = try await fleet.environments.move(
                 environment.id, from: environment.state, generation: environment.generation, to: .error,
@@ -116,20 +85,5 @@ struct Sweeper: Sendable {
         let lost = try await fleet.executions.loseAbandoned(
             gatewaysAlive: alive, actor: .worker(configuration.name))
         for id in lost { logger.warning("execution lost with its gateway", metadata: ["execution": "\(id)"]) }
-    }
-
-    // MARK: Repetition
-
-    private func repeating(_ failure: Logger.Message, every interval: Duration, _ body: () async throws -> Void) async {
-        while !Task.isCancelled {
-            do {
-                try await body()
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning(failure, metadata: ["error": "\(error)"])
-            }
-            do { try await Task.sleep(for: interval) } catch { return }
-        }
     }
 }

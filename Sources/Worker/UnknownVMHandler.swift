@@ -1,5 +1,4 @@
 import Fleet
-import Foundation
 import JobQueue
 import Logging
 import Providers
@@ -9,8 +8,7 @@ struct UnknownVMHandler: Sendable {
     let fleet: Fleet
     let providers: ProviderSet
     let name: String  // the worker's, for the audit log
-    /// How long a job is put back for want of its provider.
-    var absenceLimit = Duration.seconds(300)
+    let absence: Absence
     let logger: Logger
 
     /// Throws to have it tried again; how it ended is a line in the audit log.
@@ -22,11 +20,9 @@ struct UnknownVMHandler: Sendable {
             throw UnrecoverableJobError(reason: String(describing: error))
         }
         guard let provider = ProviderKind(rawValue: order.provider).flatMap(providers.find) else {
-            guard Duration.seconds(Date.now.timeIntervalSince(job.timestamp)) >= absenceLimit else {
-                throw DelayedJob(for: .seconds(1))
-            }
+            _ = try await absence.waitElsewhere(forProvider: order.provider, since: job.timestamp)
             try await record(order, code: ProviderError.Code.unavailable.rawValue)
-            throw UnrecoverableJobError(reason: "No worker with the provider '\(order.provider)' took the job.")
+            throw UnrecoverableJobError(reason: "There is no worker with the provider '\(order.provider)'.")
         }
         let owner = try await fleet.unknownVMs.owner(
             ofVM: order.externalID, name: order.vmName, provider: order.provider)

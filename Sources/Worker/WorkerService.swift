@@ -1,80 +1,76 @@
-package import Execution
+import Execution
 package import Fleet
 import JobQueue
 package import Logging
 package import Providers
 import ServiceLifecycle
+import Telemetry
 
-/// How a worker works.
-package struct WorkerConfiguration: Sendable {
-    /// Unique among the workers; shown in the audit log and in `CLIENT LIST`.
-    package var name: String
-    package var provisionConcurrency = 2
-    package var controlConcurrency = 5
-    /// How long a job may go without a sign of life before another worker takes it over.
-    package var lockDuration = Duration.seconds(30)
-    package var stalledInterval = Duration.seconds(30)
-    package var reconcileInterval = Duration.seconds(30)
-    package var stuckInterval = Duration.seconds(15)
-    package var lostInterval = Duration.seconds(5)
-    /// How often it looks for VMs that are idle or whose time is over, and for hosts to be emptied.
-    package var idleInterval = Duration.seconds(15)
-    package var pruneInterval = Duration.seconds(3_600)
-    /// For how long the history of executions is kept.
-    package var executionsKept = Duration.seconds(90 * 86_400)
-    /// How often one that is not elected to sweep stands for election.
-    package var electionInterval = Duration.seconds(1)
-    /// How old a transitional state must be before its job is asked after; younger ones have it under way.
-    package var stuckAge = Duration.seconds(15)
-    /// How long an environment must have been `stopped` or `error` before a VM of it that runs is stopped.
-    package var strayAge = Duration.seconds(60)
-    /// What is installed in VMs that were made without a runner, to set them up; nil: all providers bring theirs.
-    package var runner: RunnerFiles?
-
-    package init(name: String) { self.name = name }
-}
-
-/// Takes jobs from the two queues and sweeps up what fell through.
+/// Takes jobs from the two queues, carries out setups, and sweeps up what fell through.
 ///
-/// Any number of workers share the queues. Sweeps that look at everything are done by one of them, the one that holds
-/// an advisory lock in PostgreSQL; relaying the outbox needs no election, its rows are locked one by one.
+/// Any number of workers share the queues. Graceful shutdown: nothing new is taken, what is under way ends; what has not
+/// after ``WorkerConfiguration/drainTimeout`` is put back for another worker, without spending an attempt.
 package struct WorkerService: Sendable {
     private let fleet: Fleet
     private let providers: ProviderSet
     private let configuration: WorkerConfiguration
+    private let metrics: WorkerMetrics
     private let logger: Logger
 
-    package init(fleet: Fleet, providers: ProviderSet, configuration: WorkerConfiguration, logger: Logger) {
+    package init(
+        fleet: Fleet, providers: ProviderSet, configuration: WorkerConfiguration,
+        metrics: WorkerMetrics? = nil, logger: Logger
+    ) {
         self.fleet = fleet
         self.providers = providers
         self.configuration = configuration
+        self.metrics = metrics ?? WorkerMetrics(in: MetricRegistry())
         self.logger = logger
     }
 
-    /// Works until shut down gracefully, when jobs under way are finished, or cancelled.
+    /// Works until shut down gracefully, or cancelled.
     package func run() async throws {
+        let kinds = providers.kinds.map(\.rawValue)
         let initializer = EnvironmentInitializer(fleet: fleet, runner: configuration.runner, logger: logger)
-        let setups = SetupRunner(fleet: fleet, worker: configuration.name, logger: logger) {
-            try await initializer.run($0)
+        let setups = SetupRunner(
+            fleet: fleet, providers: kinds, worker: configuration.name, interval: configuration.setupInterval,
+            logger: logger, initialize: { try await initializer.run($0) })
+        let handler = JobHandler(
+            fleet: fleet, providers: providers, configuration: configuration, logger: logger,
+            onSetupDue: { setups.wake() })
+        let queues = [
+            worker(on: fleet.provisionQueue, concurrency: configuration.provisionConcurrency, handler),
+            worker(on: fleet.controlQueue, concurrency: configuration.controlConcurrency, handler),
+        ]
+        let sweeper = Sweeper(
+            fleet: fleet, providers: providers, configuration: configuration, metrics: metrics, logger: logger)
+        let drain = Drain(limit: configuration.drainTimeout, logger: logger)
+        try await drain.run {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for queue in queues { group.addTask { try await queue.run() } }
+                group.addTask { await setups.run() }
+                group.addTask { await cancelWhenGracefulShutdown { await sweeper.run() } }
+                group.addTask { await cancelWhenGracefulShutdown { await tellPresence(of: kinds) } }
+                try await group.waitForAll()
+            }
         }
-        let handler = EnvironmentHandler(
-            fleet: fleet, providers: providers, name: configuration.name, onSetupDue: { setups.enqueue($0) },
-            logger: logger)
-        func worker(_ queue: JobQueue, concurrency: Int) -> QueueWorker {
-            QueueWorker(
-                queue: queue, name: configuration.name, concurrency: concurrency,
-                lockDuration: configuration.lockDuration, stalledInterval: configuration.stalledInterval,
-                logger: logger, handler: { try await handler.handle($0, $1) })
-        }
-        let provision = worker(fleet.provisionQueue, concurrency: configuration.provisionConcurrency)
-        let control = worker(fleet.controlQueue, concurrency: configuration.controlConcurrency)
-        let sweeper = Sweeper(fleet: fleet, providers: providers, configuration: configuration, logger: logger)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await provision.run() }
-            group.addTask { try await control.run() }
-            group.addTask { await cancelWhenGracefulShutdown { await sweeper.run() } }
-            group.addTask { await cancelWhenGracefulShutdown { await setups.run() } }
-            try await group.waitForAll()
+    }
+
+    private func worker(on queue: JobQueue, concurrency: Int, _ handler: JobHandler) -> QueueWorker {
+        QueueWorker(
+            queue: queue, name: configuration.name, concurrency: concurrency,
+            lockDuration: configuration.lockDuration, stalledInterval: configuration.stalledInterval,
+            logger: logger, handler: { try await handler.handle($0, $1) })
+    }
+
+    private func tellPresence(of kinds: [String]) async {
+        do {
+            try await fleet.workers.beat(configuration.name, providers: kinds)
+        } catch {
+            // Told to stop. If nobody hears it, the last beat is forgotten in ten seconds.
+            await Task { [fleet, configuration] in
+                try? await fleet.workers.leave(configuration.name, providers: kinds)
+            }.value
         }
     }
 }

@@ -38,6 +38,7 @@ struct WorkerCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var options: ServerOptions
+    @OptionGroup var working: WorkerOptions
     @Option(
         help: ArgumentHelp(
             "Serve /metrics and /healthz on this port of the address MARTLET_HOST, 0 for any free one.",
@@ -47,7 +48,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
     func run() async throws {
         let metricsPort = metricsPort
-        try await serve(try options.settings(), role: "Worker", json: json) { wiring, console in
+        try await serve(try options.settings(nil, working), role: "Worker", json: json) { wiring, console in
             let worker = try wiring.worker()
             guard let metricsPort else { return [worker, Background { ready(console, "Worker", url: nil) }] }
             try PortCheck.check(host: wiring.settings.host, port: metricsPort)

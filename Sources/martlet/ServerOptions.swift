@@ -67,6 +67,8 @@ struct ServerOptions: ParsableArguments {
             "Where provider ovh makes VMs (OVH_REGION).", discussion: "Else GRA11.", valueName: "region"))
     var ovhRegion: String?
 
+    @OptionGroup var jobs: JobOptions
+
     @Option(
         help: ArgumentHelp(
             "The configuration file.", discussion: "Else $XDG_CONFIG_HOME/martlet/config.json, where it exists.",
@@ -85,8 +87,10 @@ struct ServerOptions: ParsableArguments {
     var logFormat: LogFormat?
 
     /// Puts flags, environment and file together.
-    func settings(_ listening: ListeningOptions? = nil) throws -> Settings {
+    func settings(_ listening: ListeningOptions? = nil, _ worker: WorkerOptions? = nil) throws -> Settings {
         var flags = SettingsLayer()
+        jobs.set(in: &flags.worker)
+        worker?.set(in: &flags.worker)
         flags.host = listening?.host
         flags.port = listening?.port
         flags.startTimeout = listening?.startTimeout

@@ -19,6 +19,7 @@ struct UpCommand: AsyncParsableCommand {
 
     @OptionGroup var listening: ListeningOptions
     @OptionGroup var options: ServerOptions
+    @OptionGroup var working: WorkerOptions
 
     @Flag(inversion: .prefixedNo, help: "Make your VM right away, so that the first run is warm.")
     var provision = true
@@ -30,7 +31,7 @@ struct UpCommand: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let settings = try options.settings(listening)
+        let settings = try options.settings(listening, working)
         let console = Console.standard(json: json)
         settings.logFormat.install(level: settings.logLevel ?? .notice, console: console)
         try await console.reporting {

@@ -30,7 +30,8 @@ struct Wiring: Sendable {
         let redis = try RedisClient(url: redisURL, logger: Logger(label: "martlet.redis"))
         let database = PostgresPool(url: databaseURL, size: 16, logger: Logger(label: "martlet.postgresql"))
         let fleet = Fleet(
-            database: database, redis: redis, secrets: try SecretBox(key: key), logger: Logger(label: "martlet.fleet"))
+            database: database, redis: redis, secrets: try SecretBox(key: key),
+            configuration: settings.worker.fleetConfiguration, logger: Logger(label: "martlet.fleet"))
         let name = "\(ProcessInfo.processInfo.hostName)-\(ProcessInfo.processInfo.processIdentifier)-"
         let wiring = Wiring(settings: settings, fleet: fleet, name: name + (try Random.hex(2)))
         do {
@@ -66,7 +67,7 @@ struct Wiring: Sendable {
         configuration.provider = settings.provider
         configuration.providers = settings.providers
         configuration.drainTimeout = drain
-        configuration.catalog = VMProviders.catalog(settings)
+        configuration.catalog = VMProviders.catalog(settings, logger: Logger(label: "martlet.provider"))
         configuration.trpc.allowedOrigins = settings.allowedOrigins
         configuration.trpc.allowsMethodOverride = settings.methodOverride
         configuration.rateLimits = try settings.gatewayRateLimits
@@ -85,11 +86,11 @@ struct Wiring: Sendable {
         let seconds = MeasuredProvider.seconds(in: registry)
         let providers = try VMProviders.makeAll(settings, logger: Logger(label: "martlet.provider"))
             .map { MeasuredProvider($0, seconds) }
-        var configuration = WorkerConfiguration(name: name)
+        var configuration = settings.worker.workerConfiguration(name: name)
         if providers.contains(where: { !$0.kind.bringsRunner }) { configuration.runner = runnerFiles }
         let worker = WorkerService(
             fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
-            configuration: configuration, logger: Logger(label: "martlet.worker"))
+            configuration: configuration, metrics: WorkerMetrics(in: registry), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
     }
 
@@ -144,7 +145,7 @@ enum VMProviders {
         try settings.providers.map { try make($0, settings, logger: logger) }
     }
 
-    private static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
+    static func make(_ name: String, _ settings: Settings, logger: Logger) throws -> any VMProvider {
         switch name {
         case ProviderKind.local.rawValue: return LocalProvider(configuration: local(settings), logger: logger)
         case ProviderKind.docker.rawValue: return DockerProvider(configuration: try docker(settings), logger: logger)
@@ -153,13 +154,6 @@ enum VMProviders {
                 configuration: try ovh(settings), packages: OVHProvider.packages(of: settings.runtimes), logger: logger)
         default: throw unknown(name)
         }
-    }
-
-    /// What the provider offers. Those that make VMs of the tiers' sizes, in one place, have a flavour a tier.
-    static func catalog(_ settings: Settings) -> ProviderCatalog {
-        let provider = settings.provider
-        return ProviderCatalog(
-            flavors: { FlavorView.tiers(type: provider, region: provider) }, regions: { [provider] })
     }
 
     /// Why the providers cannot work on this machine; empty if they can.
@@ -238,6 +232,26 @@ enum VMProviders {
         OperatorError(
             .invalidSetting, "This version has no provider '\(name)'.",
             hint: "Use 'local', 'docker' or 'ovh', or leave it out.")
+    }
+}
+
+extension WorkerSettings {
+    fileprivate var fleetConfiguration: FleetConfiguration {
+        var configuration = FleetConfiguration()
+        configuration.jobs.provision = JobPolicy(attempts: jobAttempts.provision, backoff: jobBackoff.provision)
+        configuration.jobs.control = JobPolicy(attempts: jobAttempts.control, backoff: jobBackoff.control)
+        return configuration
+    }
+
+    fileprivate func workerConfiguration(name: String) -> WorkerConfiguration {
+        var configuration = WorkerConfiguration(name: name)
+        configuration.provisionConcurrency = provisionConcurrency
+        configuration.controlConcurrency = controlConcurrency
+        configuration.sweepInterval = sweepInterval
+        configuration.reconcileInterval = reconcileInterval
+        configuration.pruneInterval = pruneInterval
+        configuration.drainTimeout = drainTimeout
+        return configuration
     }
 }
 

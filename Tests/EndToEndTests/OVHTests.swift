@@ -99,9 +99,41 @@ struct SimulatedOVH: TestTrait, TestScoping {
                         try body("bash", "cat ~/made; echo \"$GREETING\"", ["environment": slug]))
                     #expect(run.stdout == "hello from /home/martlet\nin the repository\nhello\n", "\(run.last as Any)")
                     #expect(
-                        !run.contains { $0.message?.contains("Installing") == true }, "the worker has brought the runner")
+                        !run.contains { $0.message?.contains("Installing") == true },
+                        "the worker has brought the runner")
                     #expect(!worker.log.contains("setup not carried out"))
                 }
+            }
+        }
+    }
+
+    @Test(SimulatedOVH()) func flavoursAndRegionsAreThoseOfAllProviders() async throws {
+        let simulator = try #require(SimulatedOVH.current)
+        let arguments = ["--no-worker", "--provider", "ovh,local"]
+        try await LiveMartlet.withMartlet(arguments, environment: simulator.environment) { martlet in
+            let batch = "/api/trpc/vm.listFlavors,vm.listRegions,vm.listFlavors?batch=1"
+            let answer = try await martlet.send("GET", batch)
+            let answers = try JSONSerialization.jsonObject(with: Data(answer.body)) as? [[String: [String: Any]]]
+            let data = try #require(answers, "\(answer.text)").map { $0["result"]?["data"] }
+            #expect(data[1] as? [String] == ["BHS5", "GRA", "GRA11", "local"])
+            let flavors = try #require(data[0] as? [[String: Any]])
+            #expect(flavors.suffix(3).map { $0["name"] as? String } == ["free", "pro", "unlimited"])
+            #expect(flavors.suffix(3).allSatisfy { $0["type"] as? String == "local" })
+            let (first, scarce) = (flavors[0], flavors.first { $0["name"] as? String == "d2-8" })
+            #expect(first["name"] as? String == "d2-2" && first["type"] as? String == "ovh")
+            #expect(first["region"] as? String == "GRA11" && first["vcpus"] as? Int == 1 && first["ram"] as? Int == 2)
+            #expect(first["disk"] as? Int == 25 && first["available"] as? Bool == true)
+            #expect(scarce?["available"] as? Bool == false)
+            // OVH counts calls: both were answered by one, and the next is by none.
+            #expect(try await martlet.send("GET", "/api/trpc/vm.listFlavors").status == 200)
+            #expect(await simulator.calls("GET /cloud/project/*/flavor") == 1)
+
+            await simulator.inject(Fault("GET /cloud/project/*/flavor", status: 403))
+            try await martlet.withGateway(["--provider", "ovh"]) { gateway in
+                let refused = try await martlet.send("GET", "/api/trpc/vm.listFlavors", url: try gateway.url)
+                #expect(refused.status == 503 && refused.text.contains("The provider 'ovh' does not say"))
+                #expect(!refused.text.contains(simulator.applicationKey))
+                #expect(try await martlet.send("GET", "/api/trpc/vm.listFlavors", url: try gateway.url).status == 200)
             }
         }
     }

@@ -94,8 +94,8 @@ extension Live {
 
         @Test func nobodyIsCalledGoneUntilEveryoneCouldHaveSpoken() async throws {
             try await withFleet { bench in
-                let presence = GatewayPresence(
-                    redis: bench.redis, logger: quiet, lifetimeMs: 300, prefix: "test-\(UUID())")
+                let presence = Presence(
+                    redis: bench.redis, kind: "gateways", logger: quiet, lifetimeMs: 300, prefix: "test-\(UUID())")
                 #expect(try await presence.alive() == nil)
                 let names = try await eventually(
                     describing: "two gateways alive",

@@ -85,6 +85,69 @@ extension Live {
             }
         }
 
+        @Test func whatIsMadeIsMadeWithItsAnswerOrNotAtAll() async throws {
+            try await withFleet { bench in
+                let (store, environments) = (bench.fleet.idempotency, bench.fleet.environments)
+                let caller = try await bench.caller()
+                func keeper(_ claim: IdempotencyStore.Claim) -> IdempotencyStore.Keeper<Environment> {
+                    store.keeper(for: claim, status: 202) { Array($0.slug.rawValue.utf8) }
+                }
+                let request = EnvironmentRequest(name: "box", provider: "local")
+                let slow = try await Self.claim(bench, caller.userID)
+                try await bench.pool.execute("UPDATE idempotency_keys SET claimed_at = now() - interval '61 s'")
+                let heir = try await Self.claim(bench, caller.userID)
+                let late = await refusal {
+                    try await environments.create(request, for: caller, requestID: nil, keeper: keeper(slow))
+                }
+                #expect(late?.code == .idempotencyConflict)
+                #expect(try await environments.list(owner: caller.userID).isEmpty, "its claim was taken over")
+                let unkept = await refusal {
+                    try await environments.create(
+                        request, for: caller, requestID: nil,
+                        keeper: store.keeper(for: heir, status: 202) { _ in [UInt8](repeating: 0, count: 65_537) })
+                }
+                #expect(unkept?.code == .internalError)
+                #expect(try await environments.list(owner: caller.userID).isEmpty, "its answer cannot be kept")
+
+                // Whoever made it may now die before it says so.
+                let made = try await environments.create(request, for: caller, requestID: nil, keeper: keeper(heir))
+                try await bench.pool.execute("UPDATE idempotency_keys SET claimed_at = now() - interval '1 h'")
+                #expect(
+                    try await store.begin(caller.userID, key: "k", fingerprint: Self.request)
+                        == .replay(status: 202, headers: [:], body: Array(made.slug.rawValue.utf8)))
+                try await store.abandon(heir)
+                #expect(
+                    try await store.begin(caller.userID, key: "k", fingerprint: [1]) == .mismatch,
+                    "what is done cannot be given up")
+            }
+        }
+
+        @Test func aTokenAndAVMAreMadeWithTheirAnswersToo() async throws {
+            try await withFleet { bench in
+                let store = bench.fleet.idempotency
+                let caller = try await bench.caller()
+                let claim = try await Self.claim(bench, caller.userID, "token")
+                let (text, record) = try await bench.fleet.tokens.create(
+                    for: caller.userID, name: "t", by: .system("test"),
+                    keeper: store.keeper(for: claim, status: 201) { Array("\($0.token) \($0.record.id)".utf8) })
+                #expect(
+                    try await store.begin(caller.userID, key: "token", fingerprint: Self.request)
+                        == .replay(status: 201, headers: [:], body: Array("\(text) \(record.id)".utf8)))
+                // A VM that is there is the answer too.
+                for key in ["first", "second"] {
+                    let vm = try await bench.fleet.environments.createUserVM(
+                        for: caller, requestID: nil, provider: "local",
+                        keeper: store.keeper(for: try await Self.claim(bench, caller.userID, key), status: 202) {
+                            Array("\($0.id)".utf8)
+                        })
+                    #expect(
+                        try await store.begin(caller.userID, key: key, fingerprint: Self.request)
+                            == .replay(status: 202, headers: [:], body: Array("\(vm.id)".utf8)))
+                }
+                #expect(try await bench.fleet.environments.list(owner: caller.userID).count == 1)
+            }
+        }
+
         @Test func aDayLaterAKeyIsFree() async throws {
             try await withFleet { bench in
                 let store = bench.fleet.idempotency

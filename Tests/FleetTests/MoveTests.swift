@@ -1,3 +1,4 @@
+import Cryptography
 import Foundation
 import JobQueue
 import PostgreSQL
@@ -95,6 +96,34 @@ extension Live {
                 #expect(job.name == "provision" && job.options.attempts == 3)
                 let vm = try #require(try await bench.fleet.environments.userVM(of: caller.userID))
                 #expect(vm.status == .provisioning && vm.vcpus == 2 && vm.memoryMb == 4_096 && vm.diskMb == 10_240)
+            }
+        }
+
+        /// An operator's own figures, told to whoever makes jobs.
+        @Test func attemptsAndRestsOfAJobAreThoseThatAreSet() async throws {
+            try await withFleet { bench in
+                var configuration = FleetConfiguration(queuePrefix: bench.prefix)
+                configuration.jobs.provision = JobPolicy(attempts: 9, backoff: .milliseconds(1_500))
+                configuration.jobs.control = JobPolicy(attempts: 1, backoff: .seconds(7))
+                let fleet = Fleet(
+                    database: bench.pool, redis: bench.redis, secrets: try SecretBox(key: someKey),
+                    configuration: configuration, logger: quiet)
+                let made = try await fleet.environments.createUserVM(
+                    for: try await bench.caller(), requestID: nil, provider: "local")
+                let running = try await bench.move(made, .running)
+                let stopping = try await fleet.environments.requestStop(running.id, actor: .system("test"))
+                for (environment, queue, attempts, backoff) in [
+                    (made, fleet.provisionQueue, 9, 1_500), (stopping, fleet.controlQueue, 1, 7_000),
+                ] {
+                    let id = try #require(environment.pendingJob).id
+                    let job = try #require(try await queue.job(id))
+                    #expect(job.options.attempts == attempts && job.options.backoff == .exponential(backoff))
+                    // As well when it is added again because Redis lost it.
+                    try await queue.remove(id)
+                    try await fleet.outbox.ensureJob(for: environment)
+                    let again = try #require(try await queue.job(id))
+                    #expect(again.options.attempts == attempts && again.options.backoff == .exponential(backoff))
+                }
             }
         }
 

@@ -23,6 +23,27 @@ extension Live {
             }
         }
 
+        @Test func anEnvironmentHasItsOwnLinesWhateverElseIsLogged() async throws {
+            try await withFleet { bench in
+                let (user, quiet, busy) = (UserID(), EnvironmentID(), EnvironmentID())
+                let log = bench.fleet.provisionLog
+                await log.append(user, of: quiet, .success, "made")
+                for number in 0..<130 { await log.append(user, of: busy, .info, "line \(number)") }
+                #expect(try await log.recent(quiet).map(\.message) == ["made"])
+                #expect(try await log.recent(busy).map(\.message) == (30..<130).map { "line \($0)" })
+                #expect(try await log.recent(user) == log.recent(busy), "and the user's is as it always was")
+                let left = try #require(try await log.timeToLive(quiet))
+                #expect(left > .seconds(3_500) && left <= .seconds(3_600))
+                let next = try await log.withFollowing(quiet) { entries in
+                    await log.append(user, of: busy, .info, "not this one")
+                    await log.append(user, of: quiet, .info, "stopped")
+                    var lines = entries.makeAsyncIterator()
+                    return [try await lines.next()?.message, try await lines.next()?.message]
+                }
+                #expect(next == ["made", "stopped"])
+            }
+        }
+
         @Test func aFollowerGetsEveryLineOnceAndInOrder() async throws {
             try await withFleet { bench in
                 let (user, log) = (UserID(), bench.fleet.provisionLog)

@@ -193,12 +193,27 @@ extension Live {
             }
         }
 
+        func claims(_ bench: Bench, for duration: Duration = .seconds(30)) async throws -> [SetupClaim] {
+            try await bench.fleet.environments.claimSetups(providers: ["local"], limit: 10, for: duration)
+        }
+
+        func complete(_ bench: Bench, _ claim: SetupClaim) async throws -> Bool {
+            try await bench.fleet.environments.complete(
+                claim, by: .worker("w"), errorCode: nil, duration: .milliseconds(7), detail: ["step": "script"])
+        }
+
         @Test func aSetupIsDoneOnceAndAgainWhenItChanges() async throws {
             try await withFleet { bench in
                 let caller = try await bench.caller()
                 let environments = bench.fleet.environments
                 let made = try await bench.create(for: caller, Self.fill)
-                #expect(try await environments.setInitialized(made.id, setupVersion: made.setupVersion))
+                #expect(try await claims(bench).isEmpty, "it does not run yet")
+                try await bench.move(made, .running)
+                let claim = try #require(try await claims(bench).first)
+                #expect(try await claims(bench).isEmpty, "somebody is at it")
+                #expect(try await complete(bench, claim))
+                #expect(try await complete(bench, claim) == false)
+                #expect(try await bench.auditLines(made.id, action: "setup") == 1)
                 var now = try #require(try await environments.find(made.id))
                 #expect(!now.needsInitialization && now.initializedAt != nil)
                 var update = EnvironmentUpdate()
@@ -208,12 +223,53 @@ extension Live {
                 update.initScript = "echo other"
                 now = try await environments.update(made.id, update, by: caller, requestID: nil)
                 #expect(now.needsInitialization)
-                // A worker that was at the old one meanwhile does not make the new one done.
-                #expect(try await environments.setInitialized(made.id, setupVersion: made.setupVersion) == false)
+                #expect(try await claims(bench).isEmpty, "it is for the next start")
+                try await bench.move(now, .stopping, .stopped, .starting, .running)
+                // A worker that is at an older one meanwhile does not make the new one done.
+                let older = try #require(try await claims(bench).first)
+                update.initScript = "echo newest"
+                try await environments.update(made.id, update, by: caller, requestID: nil)
+                #expect(try await complete(bench, older))
                 #expect(try await environments.find(made.id)?.needsInitialization == true)
-                #expect(try await environments.setInitialized(made.id))
-                try await environments.clearInitialized(made.id)
-                #expect(try await environments.find(made.id)?.needsInitialization == true)
+                #expect(try await claims(bench).isEmpty)
+            }
+        }
+
+        @Test func aSetupWhoseWorkerIsSilentIsDueAgain() async throws {
+            try await withFleet { bench in
+                let environments = bench.fleet.environments
+                let made = try await bench.create(for: try await bench.caller(), Self.fill)
+                let running = try await bench.move(made, .running)
+                let lost = try #require(try await claims(bench, for: .zero).first)
+                let claim = try #require(try await claims(bench).first)
+                #expect(try await environments.renew(lost, for: .seconds(30)) == false)
+                #expect(try await complete(bench, lost) == false)
+                #expect(try await environments.renew(claim, for: .zero))
+                let other = try await environments.claimSetups(providers: ["docker"], limit: 10, for: .seconds(30))
+                #expect(other.isEmpty, "a worker without its provider may not reach it")
+                let last = try #require(try await claims(bench).first)
+                try await environments.release(last)
+                #expect(try await environments.claimSetups(providers: ["local"], limit: 1, for: .zero).count == 1)
+                let tried = try #require(try await claims(bench).first)
+                try await environments.postpone(tried)
+                #expect(try await claims(bench).isEmpty, "not before it may succeed")
+                try await bench.move(running, .stopping)
+                #expect(
+                    try await bench.count("SELECT count(*) FROM dev_environments WHERE setup_due_at IS NOT NULL") == 0)
+            }
+        }
+
+        @Test func aVMThatIsMadeAnewIsSetUpAnew() async throws {
+            try await withFleet { bench in
+                let made = try await bench.create(for: try await bench.caller(), Self.fill)
+                try await bench.move(made, .running)
+                #expect(try await complete(bench, try #require(try await claims(bench).first)))
+                let stopped = try await bench.move(made, .stopping, .stopped)
+                try await bench.move(stopped, .starting, .running, .stopping, .stopped)
+                #expect(try await claims(bench).isEmpty)
+                try await bench.fleet.environments.clearInitialized(made.id)
+                try await bench.move(made, .starting, .running)
+                #expect(try await claims(bench).count == 1)
             }
         }
 

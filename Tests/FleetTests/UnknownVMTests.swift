@@ -22,7 +22,9 @@ extension Live {
                 #expect(try await unknown.counts() == ["local": 2, "docker": 1])
                 let all = try await unknown.list(limit: 2)
                 #expect(all.map(\.provider) == ["docker", "local"])
-                #expect(try await unknown.list(limit: 2, after: all.last).map(\.externalID) == ["c"])
+                #expect(
+                    try await unknown.list(limit: 2, after: all.last.map { ($0.provider, $0.externalID) }).map(
+                        \.externalID) == ["c"])
 
                 try await unknown.record([:], of: "local")
                 #expect(try await unknown.counts() == ["docker": 1])

@@ -179,6 +179,22 @@ extension LiveTests {
         }
     }
 
+    @Test func aVMThatNobodyKnowsIsListedAndDestroyedOnRequest() async throws {
+        try await withAdmin { bench in
+            let fleet = bench.fleet
+            _ = try await fleet.unknownVMs.record(["i-1": "left-over", "i-2": "other"], of: "ovh")
+            let first = try list(try await bench.call("GET", "/v1/admin/unknown-vms?limit=1"), "unknownVms")
+            #expect(first.map { $0["instanceId"] as? String } == ["i-1"])
+            let rest = try await bench.call("GET", "/v1/admin/unknown-vms?provider=ovh&after=ovh%2Fi-1")
+            #expect(try list(rest, "unknownVms").map { $0["name"] as? String } == ["other"])
+            #expect(try await bench.call("GET", "/v1/admin/unknown-vms?after=i-1").status == 422)
+            #expect(try await bench.call("DELETE", "/v1/admin/unknown-vms/ovh/i-3").status == 404)
+            #expect(try await bench.call("DELETE", "/v1/admin/unknown-vms/ovh/i-1").status == 202)
+            try await fleet.outbox.relay(olderThan: .zero)
+            #expect(try await fleet.controlQueue.list(.waiting).jobs.map(\.name) == [UnknownVMJob.name])
+        }
+    }
+
     @Test func hostsAreAddedDrainedAndRemoved() async throws {
         try await withAdmin { bench in
             let body = #"{"name":"fc-1","address":"10.0.0.1","vcpus":8,"memoryMb":16384,"diskMb":100000}"#

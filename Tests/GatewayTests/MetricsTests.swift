@@ -30,6 +30,26 @@ import Testing
         }
     }
 
+    @Test func callsOfTRPCAreCountedByProcedureAndOutcome() async throws {
+        try await withTRPC { client in
+            _ = try await client.trpc("GET", "vm.getMyVm,vm.getMyVm,vm.getAllVms,vm.secret?batch=1&input=%7B%7D")
+            _ = try await client.trpc("POST", "vm.executeCode", body: #"{"code":""}"#)
+            _ = try await client.openTRPC("GET", "vm.executeCodeStream?input=" + escaped(#"{"command":"true"}"#))
+            _ = try await client.streamToEnd()
+            try await client.request("GET", "/metrics")
+            let text = try await client.response().body
+            for (procedure, outcome, count) in [
+                ("vm.getMyVm", "ok", 2), ("vm.getAllVms", "FORBIDDEN", 1), ("none", "NOT_FOUND", 1),
+                ("vm.executeCode", "BAD_REQUEST", 1), ("vm.executeCodeStream", "SERVICE_UNAVAILABLE", 1),
+            ] {
+                let line = "martlet_trpc_calls_total{procedure=\"\(procedure)\",outcome=\"\(outcome)\"} \(count)\n"
+                #expect(text.contains(line), "\(line) is not in:\n\(text)")
+            }
+            #expect(text.contains("martlet_trpc_call_seconds_count{procedure=\"vm.getMyVm\"} 2\n"))
+            #expect(!text.contains("vm.secret"))
+        }
+    }
+
     @Test(arguments: [
         (MetricsAccess.loopback, [String](), "200"), (.loopback, ["X-Forwarded-For: 192.0.2.1"], "403"),
         (.loopback, ["Via: 1.1 proxy"], "403"), (.admin, [], "403"), (.anyone, ["Via: 1.1 proxy"], "200"),

@@ -121,6 +121,7 @@ import Testing
                     let refusal = try await client.response()
                     #expect(refusal.head.hasPrefix("HTTP/1.1 429"), "\(refusal.head)")
                     #expect(refusal.body.contains("TOO_MANY_REQUESTS") && refusal.body.contains("rate_limited"))
+                    #expect(refusal.head.lowercased().contains("retry-after: 30"), "\(refusal.head)")
                 }
             }
         }

@@ -48,7 +48,7 @@ import Testing
             #expect(first["X-ONE"] == "a")
             #expect(first.headers.map(\.1) == ["a", "b", "2"])
             _ = try await client.send(HTTPRequest("DELETE", server.url))
-            _ = try await client.send(HTTPRequest("POST", server.url))
+            _ = try await client.send(HTTPRequest("PUT", server.url))
             #expect(server.accepted == 1)
         }
         let requests = seen.withLock { $0 }
@@ -87,29 +87,31 @@ import Testing
             if connection.request() != nil { connection.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx") }
         }) { server in
             for _ in 0..<20 {
-                let response = try await client.send(HTTPRequest("POST", server.url))
+                let response = try await client.send(HTTPRequest("PUT", server.url))
                 #expect(response.text == "x")
             }
             #expect(server.accepted == 20)
         }
     }
 
-    @Test func whatMustNotBeSentTwiceIsNot() async throws {
-        let posts = Mutex(0)
+    /// `nil`: as the method says.
+    @Test(arguments: [("POST", nil, 1), ("PATCH", nil, 1), ("DELETE", nil, 2), ("POST", true, 2), ("GET", false, 1)])
+    func whatMustNotBeSentTwiceIsNot(method: String, isRepeatable: Bool?, times: Int) async throws {
+        let orders = Mutex(0)
         try await withServer({ connection in
             while let (head, _) = connection.request() {
-                if head.hasPrefix("POST ") {
-                    posts.withLock { $0 += 1 }
+                if head.hasPrefix("\(method) /order ") {
+                    orders.withLock { $0 += 1 }
                     return  // carried out, and hangs up without an answer
                 }
                 connection.write("HTTP/1.1 204 No Content\r\n\r\n")
             }
         }) { server in
             _ = try await client.send(HTTPRequest("GET", server.url))  // leaves a connection to be used again
-            var order = HTTPRequest("POST", server.url)
-            order.usesFreshConnection = true
+            var order = HTTPRequest(method, server.url + "/order")
+            if let isRepeatable { order.isRepeatable = isRepeatable }
             #expect(await failure(of: order)?.code == .closed)
-            #expect(posts.withLock { $0 } == 1)
+            #expect(orders.withLock { $0 } == times)
             #expect(server.accepted == 2)
         }
     }

@@ -62,6 +62,58 @@ import Testing
         }
     }
 
+    static func worker(
+        _ environment: [String: String] = [:], _ flags: SettingsLayer = SettingsLayer(), file: String? = nil
+    ) throws -> WorkerSettings {
+        try Settings(flags: flags, configurationFile: file, environment: environment).worker
+    }
+
+    @Test func howAWorkerWorksIsSetByFlagsEnvironmentAndFile() async throws {
+        let standard = try Self.worker()
+        #expect(standard.provisionConcurrency == 2 && standard.controlConcurrency == 5)
+        #expect(standard.jobAttempts == .init(provision: 3, control: 2))
+        #expect(standard.jobBackoff == .init(provision: .seconds(5), control: .seconds(2)))
+        #expect(standard.sweepInterval == .seconds(15) && standard.reconcileInterval == .seconds(30))
+        #expect(standard.pruneInterval == .seconds(3_600) && standard.drainTimeout == .seconds(30))
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/config.json"
+            try """
+            {"provisionConcurrency": 7, "controlConcurrency": 8, "jobAttempts": 4, "jobBackoff": "control=0.5",
+             "sweepInterval": 1.5, "reconcileInterval": 60, "pruneInterval": 120, "drainTimeout": 90}
+            """.write(toFile: file, atomically: true, encoding: .utf8)
+            var flags = SettingsLayer()
+            flags.worker.provisionConcurrency = 9
+            let settings = try Self.worker(
+                ["MARTLET_CONTROL_CONCURRENCY": "10", "MARTLET_JOB_BACKOFF": "provision=1, control=3"], flags,
+                file: file)
+            #expect(settings.provisionConcurrency == 9 && settings.controlConcurrency == 10)
+            #expect(settings.jobAttempts == .init(provision: 4, control: 4))
+            #expect(settings.jobBackoff == .init(provision: .seconds(1), control: .seconds(3)))
+            #expect(settings.sweepInterval == .milliseconds(1_500) && settings.reconcileInterval == .seconds(60))
+            #expect(settings.pruneInterval == .seconds(120) && settings.drainTimeout == .seconds(90))
+            let alone = try Self.worker(file: file).jobBackoff
+            #expect(alone == .init(provision: .seconds(5), control: .milliseconds(500)))
+        }
+    }
+
+    @Test(arguments: [
+        ("MARTLET_PROVISION_CONCURRENCY", ["0", "-1", "257", "2.5", "many"]),
+        ("MARTLET_CONTROL_CONCURRENCY", ["0", "-1", "100000"]),
+        ("MARTLET_JOB_ATTEMPTS", ["0", "-2", "101", "provision=0", "provision=1,provision=2", "start=2", "=", "x"]),
+        ("MARTLET_JOB_BACKOFF", ["0", "-1", "3601", "nan", "control=inf", "control", "5s"]),
+        ("MARTLET_SWEEP_INTERVAL", ["0", "-15", "0.01", "3601", "nan"]),
+        ("MARTLET_RECONCILE_INTERVAL", ["0", "-1", "1e9"]), ("MARTLET_PRUNE_INTERVAL", ["0", "-1", "0.5", "inf"]),
+        ("MARTLET_DRAIN_TIMEOUT", ["0", "-30", "86401", "soon"]),
+    ])
+    func whatNoWorkerCouldWorkByIsRefused(variable: String, values: [String]) {
+        for value in values {
+            let error = #expect(throws: OperatorError.self, "\(variable)=\(value)") {
+                try Self.worker([variable: value])
+            }
+            #expect(error?.code == .invalidSetting && error?.hint.isEmpty == false)
+        }
+    }
+
     @Test func whatBrowsersMayDoIsListed() throws {
         func settings(_ environment: [String: String]) throws -> Settings {
             try Settings(flags: SettingsLayer(), configurationFile: nil, environment: environment)

@@ -1,6 +1,7 @@
 import EventLoop
 import Foundation
 import HTTPTransport
+import Synchronization
 import TestSupport
 import Testing
 
@@ -62,6 +63,26 @@ import Testing
         try await engine(api: "1.41", minimum: "1.12", body: "<html>") { engine in
             let error = await #expect(throws: ProviderError.self) { try await engine.information() }
             #expect(error?.code == .unavailable && error?.message.contains("/info") == true)
+        }
+    }
+
+    /// libcurl would send it again over a new connection, where the engine may have carried out the first.
+    @Test func whatTheEngineHangsUpOnIsNotSentTwice() async throws {
+        let posts = Mutex(0)
+        try await LoopbackServer.with(
+            .answers { request in
+                if request.hasPrefix("POST ") { posts.withLock { $0 += 1 } }
+                guard request.hasPrefix("GET ") else { return nil }
+                let body = #"{"Version": "1", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}"#
+                return "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+            }
+        ) { server in
+            let engine = EngineClient(address: try EngineAddress("tcp://127.0.0.1:\(server.port)"))
+            let error = await #expect(throws: ProviderError.self) {
+                try await engine.call("POST", "/containers/create", query: [("name", "mlt-1")])
+            }
+            #expect(error?.code == .unavailable && error?.isRetryable == true, "\(error as Any)")
+            #expect(posts.withLock { $0 } == 1)
         }
     }
 

@@ -60,6 +60,7 @@ package actor LoopbackServer {
         case sink  // reads and counts
         case ticks(every: Duration)  // sends a line again and again
         case answer(@Sendable (_ request: String) -> String)  // to one HTTP request, and hangs up
+        case answers(@Sendable (_ request: String) -> String?)  // to one after another, until it is nil: then hangs up
     }
 
     package nonisolated let port: Int
@@ -126,6 +127,10 @@ package actor LoopbackServer {
             var request: [UInt8] = []
             while !Self.isWhole(request), let bytes = try await read(connection) { request += bytes }
             try await write(Array(respond(String(decoding: request, as: UTF8.self)).utf8)[...], to: connection)
+        case .answers(let respond):
+            while let answer = respond(try await head(from: connection)) {
+                try await write(Array(answer.utf8)[...], to: connection)
+            }
         case .ticks(let interval):
             while true {
                 try await write(Array("a line of output\n".utf8)[...], to: connection)
@@ -140,6 +145,15 @@ package actor LoopbackServer {
         let head = String(decoding: request[..<end], as: UTF8.self)
         let length = head.lowercased().firstMatch(of: /content-length: *([0-9]+)/).flatMap { Int($0.1) } ?? 0
         return request.count - end >= length
+    }
+
+    /// Of the next HTTP request, which has no body; less where the peer has hung up.
+    private func head(from connection: Int32) async throws -> String {
+        var request: [UInt8] = []
+        while !request.suffix(4).elementsEqual("\r\n\r\n".utf8), let bytes = try await read(connection) {
+            request += bytes
+        }
+        return String(decoding: request, as: UTF8.self)
     }
 
     private func read(_ connection: Int32) async throws -> [UInt8]? {

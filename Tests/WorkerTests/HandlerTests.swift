@@ -1,6 +1,7 @@
 import Fleet
 import JobQueue
 import Providers
+import Redis
 import TestSupport
 import Testing
 
@@ -43,6 +44,70 @@ extension Live {
                 let failed = try await bench.now(requested)
                 #expect(failed.state == .error && failed.errorMessage == "The host is full. Add a host.")
             }
+        }
+
+        /// Its worker died right after the move: the next one that takes the job says what it did not.
+        @Test func theEndOfAProvisionIsToldAlthoughItsWorkerDied() async throws {
+            try await withBench { bench in
+                let requested = try await bench.requested()
+                try await bench.run(requested)
+                try await bench.fleet.redis.command("DEL", "provision-logs:\(requested.userID)")
+                try await bench.run(requested)
+                let log = try await bench.fleet.provisionLog.recent(requested.userID)
+                #expect(log.map(\.message) == ["Provisioning complete: the VM is running."])
+                #expect(log.map(\.level) == [.success])
+            }
+        }
+
+        /// A Docker that is restarted, say.
+        @Test(arguments: [EnvironmentState.provisioning, .starting, .stopping, .destroying])
+        func anEngineThatIsAwaySpendsNoAttempt(state: EnvironmentState) async throws {
+            try await withBench { bench in
+                let environment = try await bench.entering(state)
+                let handler = bench.handler
+                await bench.provider.setReachable(false)
+                for _ in 0..<5 {
+                    await #expect(throws: DelayedJob.self) { try await bench.run(environment, attempt: 2, by: handler) }
+                }
+                let now = try await bench.now(environment)
+                #expect(now.state == state && now.generation == environment.generation)
+                let told = try await bench.fleet.provisionLog.recent(environment.userID)
+                #expect(told.filter { $0.message.contains("does not answer") }.count == 1)
+                await bench.provider.setReachable(true)
+                try await bench.run(environment, attempt: 2, by: handler)
+                #expect(try await bench.now(environment).state == environment.pendingJob?.action.outcome)
+            }
+        }
+
+        @Test func anEngineThatStaysAwayFailsTheStart() async throws {
+            try await withBench { bench in
+                let environment = try await bench.entering(.starting)
+                var configuration = WorkerConfiguration(name: "w")
+                configuration.outageLimit = .zero
+                let handler = JobHandler(
+                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration,
+                    logger: quiet)
+                await bench.provider.setReachable(false)
+                await #expect(throws: ProviderError.self) { try await bench.run(environment, by: handler) }
+                await #expect(throws: UnrecoverableJobError.self) {
+                    try await bench.run(environment, attempt: 2, by: handler)
+                }
+                let failed = try await bench.now(environment)
+                #expect(failed.state == .error && failed.errorMessage == "The engine does not answer. Start it.")
+            }
+        }
+
+        @Test func jobsRestLongerTheLongerTheOutageLasts() {
+            let outages = Outages(limit: .seconds(300))
+            let began = ContinuousClock.now
+            func rest(_ job: String, after seconds: Int) -> Duration? {
+                outages.rest(job, awaiting: "docker", now: began + .seconds(seconds))?.duration
+            }
+            #expect(rest("a", after: 0) == .seconds(1) && rest("a", after: 1) == .seconds(1))
+            #expect(rest("a", after: 6) == .seconds(6) && rest("b", after: 60) == .seconds(15))
+            #expect(rest("a", after: 299) == .seconds(15) && rest("a", after: 300) == nil)
+            outages.end("docker")
+            #expect(rest("a", after: 301) == .seconds(1), "another outage")
         }
 
         @Test func whatWillNotPassIsNotTriedAgain() async throws {

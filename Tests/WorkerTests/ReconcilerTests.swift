@@ -13,7 +13,7 @@ extension Live {
             try await withBench { bench in
                 let (vm, bystander) = (try await bench.vm(.running), try await bench.vm(.running))
                 await bench.provider.set(try #require(vm.instanceID), to: found)
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 let now = try await bench.now(vm)
                 #expect(now.state == recorded && (now.errorMessage == nil) == (recorded == .stopped))
                 #expect(try await bench.now(bystander) == bystander)
@@ -70,10 +70,10 @@ extension Live {
                 let instance = try #require(starting.instanceID)
                 #expect(await bench.provider.state(of: instance) == .running)
 
-                try await bench.reconciler.sweep(strayAge: .seconds(60))
+                try await bench.reconcile(strayAge: .seconds(60))
                 #expect(await bench.provider.state(of: instance) == .running, "somebody may be at work on it")
                 let failed = try await bench.now(starting)
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 #expect(await bench.provider.state(of: instance) == .stopped)
                 #expect(try await bench.now(starting) == failed, "why it failed is still to be read")
             }
@@ -87,7 +87,7 @@ extension Live {
                 for instance in instances { await bench.provider.set(instance, to: .running) }
                 let before = await bench.provider.calls(of: .stop)
                 await bench.provider.fail(next: .stop, isRetryable: true)
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 #expect(await bench.provider.calls(of: .stop) == before + 2)
                 #expect(await bench.provider.state(of: try #require(running.instanceID)) == .running)
             }
@@ -104,7 +104,7 @@ extension Live {
                     try await bench.run(starting)
                     await bench.provider.set(instance, to: .stopped)
                 }
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 #expect(try await bench.now(stopped).state == .stopped)
             }
         }

@@ -12,12 +12,18 @@ actor ScriptedProvider: VMProvider {
         var port = 2_200
     }
 
-    nonisolated let kind = ProviderKind.local
+    nonisolated let kind: ProviderKind
+    private var isReachable = true
     private var vms: [VMInstance.ID: VM] = [:]
     private var counts: [Operation: Int] = [:]
     private var scripts: [Operation: @Sendable () async throws -> Void] = [:]
 
+    init(_ kind: ProviderKind = .local) { self.kind = kind }
+
     // MARK: For tests
+
+    /// While it is not, every call fails as that of an engine that is stopped.
+    func setReachable(_ isReachable: Bool) { self.isReachable = isReachable }
 
     /// Runs `script` once, in the next call of `operation`, when the provider has done its work and before the caller
     /// hears of it; what it throws, the call throws.
@@ -47,6 +53,7 @@ actor ScriptedProvider: VMProvider {
     // MARK: VMProvider
 
     func create(_ spec: VMSpec, log: ProvisionLog) async throws -> VMInstance {
+        try enter()
         let id = VMInstance.ID(rawValue: spec.name)
         vms[id] = vms[id] ?? VM(spec: spec)
         try await leave(.create)
@@ -54,6 +61,7 @@ actor ScriptedProvider: VMProvider {
     }
 
     func start(_ id: VMInstance.ID) async throws -> VMEndpoint {
+        try enter()
         guard let vm = vms[id] else {
             throw ProviderError(.missing, "There is no VM '\(id)'.", hint: "Create it.")
         }
@@ -63,28 +71,33 @@ actor ScriptedProvider: VMProvider {
     }
 
     func stop(_ id: VMInstance.ID) async throws {
+        try enter()
         vms[id]?.state = .stopped
         try await leave(.stop)
     }
 
     func destroy(_ id: VMInstance.ID) async throws {
+        try enter()
         vms[id] = nil
         try await leave(.destroy)
     }
 
     func status(_ id: VMInstance.ID) async throws -> VMStatus {
+        try enter()
         let state = state(of: id)
         try await leave(.status)
         return state
     }
 
     func list() async throws -> [VMInstance] {
+        try enter()
         let list = vms.map { VMInstance(id: $0.key, name: $0.value.spec.name, state: $0.value.state) }
         try await leave(.list)
         return list
     }
 
     func endpoint(_ id: VMInstance.ID) async throws -> VMEndpoint? {
+        try enter()
         let vm = vms[id]
         try await leave(.endpoint)
         guard let vm, vm.state == .running else { return nil }
@@ -94,6 +107,13 @@ actor ScriptedProvider: VMProvider {
     func logs(_ id: VMInstance.ID, lines: Int) async throws -> [String] { [] }
 
     // MARK: Inside
+
+    private func enter() throws {
+        guard isReachable else {
+            throw ProviderError(
+                .unavailable, "The engine does not answer.", hint: "Start it.", isRetryable: true)
+        }
+    }
 
     private func leave(_ operation: Operation) async throws {
         counts[operation, default: 0] += 1

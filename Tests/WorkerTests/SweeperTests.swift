@@ -4,6 +4,7 @@ import JobQueue
 import PostgreSQL
 import Providers
 import Redis
+import Telemetry
 import TestSupport
 import Testing
 
@@ -15,11 +16,20 @@ extension Live {
         func configuration(_ name: String) -> WorkerConfiguration {
             var configuration = WorkerConfiguration(name: name)
             configuration.reconcileInterval = .milliseconds(5)
-            configuration.stuckInterval = .milliseconds(5)
+            configuration.sweepInterval = .milliseconds(5)
             configuration.lostInterval = .milliseconds(5)
             configuration.electionInterval = .milliseconds(5)
             configuration.stuckAge = .zero
             return configuration
+        }
+
+        func sweeper(
+            _ bench: Bench, _ provider: ScriptedProvider, _ name: String,
+            _ metrics: WorkerMetrics = WorkerMetrics(in: MetricRegistry())
+        ) -> Sweeper {
+            Sweeper(
+                fleet: bench.fleet, providers: ProviderSet(only: provider), configuration: configuration(name),
+                metrics: metrics, logger: quiet)
         }
 
         @Test func aJobThatRedisLostIsDoneAllTheSame() async throws {
@@ -48,9 +58,7 @@ extension Live {
                 try await beside({ try await failing.run() }) {
                     try await eventually(describing: "job failed") { try await queue.state(of: job) == .failed }
                 }
-                let sweeper = Sweeper(
-                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration("w"),
-                    logger: quiet)
+                let sweeper = sweeper(bench, bench.provider, "w")
                 try await beside({ await sweeper.run() }) {
                     try await eventually(describing: "VM in error") { try await bench.now(requested).state == .error }
                 }
@@ -78,9 +86,7 @@ extension Live {
                 // As if every gateway had had the time to tell that it lives.
                 try await bench.fleet.redis.command("SET", "martlet:gateways:since", "1")
 
-                let sweeper = Sweeper(
-                    fleet: bench.fleet, providers: ProviderSet(only: bench.provider), configuration: configuration("w"),
-                    logger: quiet)
+                let sweeper = sweeper(bench, bench.provider, "w")
                 try await beside({ await sweeper.run() }) {
                     try await eventually(describing: "execution lost") {
                         try await bench.fleet.executions.find(dead, owner: vm.userID)?.summary.state == .lost
@@ -88,6 +94,74 @@ extension Live {
                 }
                 let kept = try await bench.fleet.executions.find(alive, owner: vm.userID)
                 #expect(kept?.summary.state == .running)
+                // Also of a run that ended while the database was away: its gateway had the end, and took it along.
+                let line = try await bench.fleet.audit.list(environment: vm.id).first { $0.action == "execute" }
+                #expect(line?.errorCode == "execution_lost" && line?.detail["execution"] == "\(dead)")
+                #expect(line?.actor == .worker("w") && line?.detail["state"] == "lost")
+            }
+        }
+
+        @Test func aSweepThatFailsKeepsNoOtherFromItsRounds() async throws {
+            try await withBench { bench in
+                let caller = try await bench.caller()
+                var request = EnvironmentRequest(name: "for an hour", provider: "local")
+                request.durationHours = 1
+                let made = try await bench.fleet.environments.create(request, for: caller, requestID: nil)
+                try await bench.run(made)
+                try await bench.pool.execute("UPDATE dev_environments SET expires_at = now() - interval '1 s'")
+                // What is idle cannot be told, nor what is lost.
+                try await bench.pool.execute("ALTER TABLE environment_executions RENAME TO elsewhere")
+                let registry = MetricRegistry()
+                let sweeper = sweeper(bench, bench.provider, "w", WorkerMetrics(in: registry))
+                try await beside({ await sweeper.run() }) {
+                    try await eventually(describing: "VM being destroyed") {
+                        try await bench.now(made).state == .destroying
+                    }
+                    try await eventually(describing: "failures counted") {
+                        await registry.exposition().contains(
+                            "martlet_sweep_seconds_count{sweep=\"idle\",outcome=\"failed\"}")
+                    }
+                }
+                let figures = await registry.exposition()
+                #expect(figures.contains("martlet_sweep_seconds_count{sweep=\"expired\",outcome=\"ok\"}"))
+                #expect(!figures.contains("sweep=\"expired\",outcome=\"failed\""))
+            }
+        }
+
+        @Test func oneEnvironmentThatFailsKeepsNobodyFromTheOthers() async {
+            func failure(_ code: ServiceError.Code) -> ServiceError { ServiceError(code, "No.", hint: "None.") }
+            var seen: [Int] = []
+            await #expect(throws: ServiceError.self) {
+                try await [1, 2, 3].eachAlone { number in
+                    seen.append(number)
+                    if number == 1 { throw failure(.internalError) }
+                }
+            }
+            #expect(seen == [1, 2, 3])
+            // The database is away: it would be for all of them.
+            await #expect(throws: ServiceError.self) {
+                try await [4, 5].eachAlone { number in
+                    seen.append(number)
+                    throw failure(.serviceUnavailable)
+                }
+            }
+            #expect(seen == [1, 2, 3, 4])
+        }
+
+        /// Neither worker has the other's provider.
+        @Test func theVMsOfEveryProviderAreCompared() async throws {
+            try await withBench { bench in
+                let providers = [ScriptedProvider(.local), ScriptedProvider(.docker)]
+                let sweepers = providers.map { sweeper(bench, $0, "w-\($0.kind)") }
+                try await beside({ await sweepers[0].run() }) {
+                    try await beside({ await sweepers[1].run() }) {
+                        for provider in providers {
+                            try await eventually(describing: "VMs of \(provider.kind) compared") {
+                                await provider.calls(of: .list) > 1
+                            }
+                        }
+                    }
+                }
             }
         }
 
@@ -95,10 +169,7 @@ extension Live {
             try await withBench { bench in
                 let providers = [ScriptedProvider(), ScriptedProvider()]
                 let sweepers = providers.enumerated().map { number, provider in
-                    Sweeper(
-                        fleet: bench.fleet, providers: ProviderSet(only: provider),
-                        configuration: configuration("w\(number)"),
-                        logger: quiet)
+                    sweeper(bench, provider, "w\(number)")
                 }
                 func sweeps() async -> [Int] {
                     [await providers[0].calls(of: .list), await providers[1].calls(of: .list)]

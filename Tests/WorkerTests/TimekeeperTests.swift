@@ -8,8 +8,14 @@ import Testing
 extension Live {
     /// The clock is the test's: what the sweep takes for now is given.
     @Suite struct TimekeeperTests {
-        func timekeeper(_ bench: Bench) -> Timekeeper {
-            Timekeeper(fleet: bench.fleet, actor: .worker("w"), logger: quiet)
+        /// One round of each sweep.
+        func sweep(_ bench: Bench, now: Date? = nil) async throws {
+            let time = Timekeeper(fleet: bench.fleet, actor: .worker("w"), logger: quiet)
+            try await time.stopIdle(now: now)
+            try await time.destroyExpired(now: now)
+            try await time.stopOutOfHours(now: now)
+            try await time.emptyHosts()
+            try await time.settleHosts()
         }
 
         func minutes(_ count: Double) -> Date { Date.now.addingTimeInterval(count * 60) }
@@ -17,9 +23,9 @@ extension Live {
         @Test func aFreeVMStopsAfterAnHourWithoutUse() async throws {
             try await withBench { bench in
                 let vm = try await bench.vm(.running)
-                try await timekeeper(bench).sweep(now: minutes(59))
+                try await sweep(bench, now: minutes(59))
                 #expect(try await bench.now(vm).state == .running)
-                try await timekeeper(bench).sweep(now: minutes(60.1))
+                try await sweep(bench, now: minutes(60.1))
                 #expect(try await bench.now(vm).state == .stopping)
                 try await bench.run(try await bench.now(vm))
                 #expect(try await bench.now(vm).state == .stopped)
@@ -33,7 +39,7 @@ extension Live {
             try await withBench { bench in
                 let vm = try await bench.vm(.running)
                 try await bench.fleet.users.setTier(tier, of: vm.userID, by: .system("test"))
-                try await timekeeper(bench).sweep(now: minutes(60 * 24 * 365))
+                try await sweep(bench, now: minutes(60 * 24 * 365))
                 #expect(try await bench.now(vm).state == .running)
             }
         }
@@ -46,11 +52,11 @@ extension Live {
                     ExecutionRecord(
                         id: id, userID: vm.userID, environmentID: vm.id, gatewayID: "g", requestID: nil,
                         language: "python", code: []))
-                try await timekeeper(bench).sweep(now: minutes(600))
+                try await sweep(bench, now: minutes(600))
                 #expect(try await bench.now(vm).state == .running)
                 try await bench.fleet.executions.finish(
                     id, ExecutionOutcome(state: .exited), actor: .system("test"))
-                try await timekeeper(bench).sweep(now: minutes(600))
+                try await sweep(bench, now: minutes(600))
                 #expect(try await bench.now(vm).state == .stopping)
             }
         }
@@ -61,7 +67,7 @@ extension Live {
                 try await bench.pool.execute(
                     "UPDATE dev_environments SET last_activity_at = now() - interval '61 minutes'")
                 try await bench.fleet.sessions.withHold(on: vm.id, kind: "terminal") {
-                    try await timekeeper(bench).sweep()
+                    try await sweep(bench)
                     #expect(try await bench.now(vm).state == .running)
                 }
             }
@@ -74,18 +80,68 @@ extension Live {
                 request.durationHours = 24
                 let made = try await bench.fleet.environments.create(request, for: caller, requestID: nil)
                 try await bench.run(made)
-                try await timekeeper(bench).sweep(now: minutes(24 * 60 - 1))
+                try await sweep(bench, now: minutes(24 * 60 - 1))
                 #expect(try await bench.now(made).state != .destroying)
-                try await timekeeper(bench).sweep(now: minutes(24 * 60 + 1))
+                try await sweep(bench, now: minutes(24 * 60 + 1))
                 // Idle for a day, it is being stopped; what is on its way somewhere is destroyed when it is there.
                 if try await bench.now(made).state == .stopping {
                     try await bench.run(try await bench.now(made))
-                    try await timekeeper(bench).sweep(now: minutes(24 * 60 + 1))
+                    try await sweep(bench, now: minutes(24 * 60 + 1))
                 }
                 #expect(try await bench.now(made).state == .destroying)
                 try await bench.run(try await bench.now(made))
                 #expect(try await bench.now(made).state == .destroyed)
                 #expect(await bench.provider.specs.isEmpty)
+            }
+        }
+
+        /// Nothing but its end stops it.
+        @Test(arguments: [Tier.pro, .unlimited])
+        func anExpiredEnvironmentOfAPayingUserIsDestroyedWhileItRuns(tier: Tier) async throws {
+            try await withBench { bench in
+                let caller = try await bench.caller()
+                try await bench.fleet.users.setTier(tier, of: caller.userID, by: .system("test"))
+                var request = EnvironmentRequest(name: "for two days", provider: "local")
+                request.durationHours = 48
+                let made = try await bench.fleet.environments.create(request, for: caller, requestID: nil)
+                let forever = try await bench.fleet.environments.create(
+                    EnvironmentRequest(name: "for ever", provider: "local"), for: caller, requestID: nil)
+                for environment in [made, forever] { try await bench.run(environment) }
+                try await sweep(bench, now: minutes(48 * 60 - 1))
+                #expect(try await bench.now(made).state == .running)
+                try await sweep(bench, now: minutes(48 * 60 + 1))
+                #expect(try await bench.now(made).state == .destroying)
+                try await bench.run(try await bench.now(made))
+                #expect(try await bench.now(made).state == .destroyed)
+                #expect(try await bench.now(forever).state == .running)
+            }
+        }
+
+        /// Hundreds of users have a limit of hours; the one who has reached it is the last of them.
+        @Test func hoursAreCountedOfEverybody() async throws {
+            try await withBench { bench in
+                let vm = try await bench.vm(.running)
+                try await bench.pool.execute(
+                    """
+                    WITH others AS (
+                        INSERT INTO users (id, name, role, tier)
+                        SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, 'user ' || n, 'user', 'free'
+                        FROM generate_series(1, 600) AS n RETURNING id),
+                    limited AS (
+                        INSERT INTO user_quotas (user_id, runtime_hours) SELECT id, 1000 FROM others)
+                    INSERT INTO dev_environments (id, user_id, kind, slug, name, state, generation, tier, vcpus,
+                        memory_mb, disk_mb, processes, network, provider, running_since, last_activity_at)
+                    SELECT id, id, 'user_vm', 'env_' || lpad(right(id::text, 6), 8, '0'), 'vm', 'running', 2, 'free', 2,
+                        4096, 10240, 64, false, 'local', now(), now()
+                    FROM others
+                    """)
+                var overrides = QuotaOverrides()
+                overrides.runtimeHours = 0
+                try await bench.fleet.quotas.set(overrides, of: vm.userID, by: .system("test"))
+                try await sweep(bench)
+                #expect(try await bench.now(vm).state == .stopping)
+                let running = try await bench.fleet.environments.list(states: [.running], limit: 500)
+                #expect(running.count == 500, "nobody else is stopped")
             }
         }
 
@@ -95,7 +151,7 @@ extension Live {
                 var overrides = QuotaOverrides()
                 overrides.runtimeHours = 1
                 try await bench.fleet.quotas.set(overrides, of: vm.userID, by: .system("test"))
-                try await timekeeper(bench).sweep()
+                try await sweep(bench)
                 #expect(try await bench.now(vm).state == .running)
                 // In the middle of a month, so that no month's beginning divides the run.
                 let start = "date_trunc('month', now()) + interval '10 days'"
@@ -103,7 +159,7 @@ extension Live {
                 let later = try #require(
                     try await bench.pool.query("SELECT \(raw: start) + interval '61 minutes' AS at").first)
                 try await bench.pool.execute("UPDATE dev_environments SET last_activity_at = now() + interval '1 year'")
-                try await timekeeper(bench).sweep(now: try later.decode("at", as: Date.self))
+                try await sweep(bench, now: try later.decode("at", as: Date.self))
                 #expect(try await bench.now(vm).state == .stopping)
             }
         }

@@ -11,7 +11,7 @@ extension Live {
         /// A VM of the bench's provider that no row knows, found by a round of the reconciler.
         func found(_ bench: Bench, _ name: String = "somebody-elses") async throws -> VMInstance {
             let vm = try await bench.provider.create(VMSpec.nobodys(name), log: .none)
-            try await bench.reconciler.sweep(strayAge: .zero)
+            try await bench.reconcile(strayAge: .zero)
             return vm
         }
 
@@ -19,14 +19,14 @@ extension Live {
             try await withBench { bench in
                 let known = try await bench.vm(.running)
                 let vms = [try await found(bench), try await found(bench, "mlt-\(EnvironmentID())")]
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 let listed = try await bench.fleet.unknownVMs.list()
                 #expect(Set(listed.map(\.externalID)) == Set(vms.map(\.id.rawValue)))
                 for vm in vms { #expect(await bench.provider.state(of: vm.id) == .stopped) }
                 #expect(try await bench.now(known) == known)
 
                 for vm in vms { await bench.provider.set(vm.id, to: .missing) }
-                try await bench.reconciler.sweep(strayAge: .zero)
+                try await bench.reconcile(strayAge: .zero)
                 #expect(try await bench.fleet.unknownVMs.list().isEmpty)
             }
         }

@@ -23,21 +23,6 @@ package enum EnvironmentAction: String, CaseIterable, Sendable, Codable {
         case .start, .stop, .destroy, .reconcile: "vm-control"
         }
     }
-
-    package var attempts: Int {
-        switch self {
-        case .provision: 3
-        case .start, .stop, .destroy, .reconcile: 2
-        }
-    }
-
-    /// The delay before the second attempt; it doubles with every further one.
-    package var backoffMs: Int {
-        switch self {
-        case .provision: 5_000
-        case .start, .stop, .destroy, .reconcile: 2_000
-        }
-    }
 }
 
 /// The data of a job on `vm-provision` or `vm-control`, as JSON

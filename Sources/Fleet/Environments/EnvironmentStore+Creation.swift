@@ -6,18 +6,22 @@ extension EnvironmentStore {
     /// user's quota is counted and a host found, if the provider needs one.
     ///
     /// Throws `invalid_request`, `limit_exceeded`, `quota_exceeded`, `no_host_available`, `forbidden` for a user who
-    /// is suspended. A refusal is a line in the audit log.
+    /// is suspended. A refusal is a line in the audit log. `keeper` keeps the answer in the same transaction, here and
+    /// below; it throws `idempotency_conflict`.
     @discardableResult
     package func create(
-        _ request: EnvironmentRequest, for caller: Caller, requestID: String?
+        _ request: EnvironmentRequest, for caller: Caller, requestID: String?,
+        keeper: IdempotencyStore.Keeper<Environment>? = nil
     ) async throws -> Environment {
         try await auditingRefusal("create", of: nil, owner: caller.userID, by: AuditActor(caller), requestID) {
             try request.check()
             let move = try await ServiceError.translating("Environment not created") {
                 try await database.withTransaction { connection in
                     let ledger = try await Self.lockedLedger(of: caller, on: connection)
-                    return try await insert(
+                    let move = try await insert(
                         request, kind: .environment, for: caller, ledger: ledger, requestID: requestID, on: connection)
+                    try await keeper?.keep(move.environment, on: connection)
+                    return move
                 }
             }
             await announce(move)
@@ -27,8 +31,11 @@ extension EnvironmentStore {
 
     /// The caller's own VM, made if there is none, as ``create(_:for:requestID:)`` does. However many ask at the same
     /// time, there is one. Size and limits are those of the tier the user has now.
-    package func createUserVM(for caller: Caller, requestID: String?, provider: String) async throws -> Environment {
-        if let living = try await userVM(of: caller.userID) { return living }
+    package func createUserVM(
+        for caller: Caller, requestID: String?, provider: String,
+        keeper: IdempotencyStore.Keeper<Environment>? = nil
+    ) async throws -> Environment {
+        if keeper == nil, let living = try await userVM(of: caller.userID) { return living }
         let request = EnvironmentRequest(name: "vm", provider: provider)
         return try await auditingRefusal("create", of: nil, owner: caller.userID, by: AuditActor(caller), requestID) {
             try request.check()
@@ -37,9 +44,13 @@ extension EnvironmentStore {
                     let ledger = try await Self.lockedLedger(of: caller, on: connection)
                     // The unique index on living user VMs is there should somebody forget the lock.
                     let living = try await Self.userVM(of: caller.userID) { try await connection.query($0) }
-                    if let living { return (living, CommittedMove?.none) }
+                    if let living {
+                        try await keeper?.keep(living, on: connection)
+                        return (living, CommittedMove?.none)
+                    }
                     let move = try await insert(
                         request, kind: .userVM, for: caller, ledger: ledger, requestID: requestID, on: connection)
+                    try await keeper?.keep(move.environment, on: connection)
                     return (move.environment, move)
                 }
             }
@@ -100,13 +111,13 @@ extension EnvironmentStore {
                 SELECT id, user_id, \(actor.kind)::text, \(actor.id)::text, 'create', 'requested', state, generation,
                     \(requestID)::text
                 FROM moved),
-            \(Self.queued(EnvironmentAction(entering: .provisioning), requestID))
+            \(queued(EnvironmentAction(entering: .provisioning), requestID))
             SELECT \(raw: Self.columns), (SELECT data FROM queued) AS job_data FROM moved
             """)
         guard let row = rows.first else {
             throw ServiceError(
                 .internalError, "Environment not created: the database returned no row.", hint: "Try again.")
         }
-        return try CommittedMove(row: row)
+        return try CommittedMove(row: row, policies: outbox.policies)
     }
 }

@@ -11,7 +11,7 @@ extension EnvironmentStore {
     /// The compare-and-set: moves the environment to `next` if it is still in `state` at `generation`, and writes the
     /// audit line and the job that follows with it. `nil`: somebody else has moved it; read it again.
     ///
-    /// The generation grows by one. The run time is added up when the move ends a run. A move into `destroyed` wipes
+    /// The generation grows by one. A setup is due with a move into `running`, and ends with any other. The run time is added up when the move ends a run. A move into `destroyed` wipes
     /// the secrets and lets the user have another VM. The line's duration is how long the environment was in the state
     /// it leaves, where that was one on its way: with what is done, how long it took since it was asked for. Throws
     /// `illegal_transition` if the state machine has no such move. Once committed it is told even if the caller is
@@ -72,6 +72,9 @@ extension EnvironmentStore {
                         WHEN \(endsRun)::boolean THEN NULL ELSE running_since END,
                     last_started_at = CASE WHEN \(next == .running)::boolean THEN now() ELSE last_started_at END,
                     last_activity_at = CASE WHEN \(next == .running)::boolean THEN now() ELSE last_activity_at END,
+                    setup_claim = NULL,
+                    setup_due_at = CASE WHEN \(next == .running)::boolean AND initialized_at IS NULL
+                        AND (has_init_script OR repository_url IS NOT NULL) THEN now() END,
                     last_stopped_at = CASE WHEN \(next == .stopped)::boolean THEN now() ELSE last_stopped_at END
                 WHERE id = \(id) AND state = \(state) AND generation = \(generation) AND (\(condition))
                 RETURNING *),
@@ -98,36 +101,37 @@ extension EnvironmentStore {
             released AS (
                 UPDATE user_vms SET destroyed_at = now() FROM moved
                 WHERE environment_id = moved.id AND moved.state = 'destroyed'),
-            \(Self.queued(follow, requestID))
+            \(queued(follow, requestID))
             SELECT \(raw: Self.columns), (SELECT data FROM queued) AS job_data FROM moved
             """)
         guard let row = rows.first else { return nil }
-        return try CommittedMove(row: row)
+        return try CommittedMove(row: row, policies: outbox.policies)
     }
 
     /// The common table expression that writes the job that follows for the row of `moved`, if one does.
-    static func queued(_ action: EnvironmentAction?, _ requestID: String?) -> SQL {
-        """
-        queued AS (
-            INSERT INTO job_outbox (queue, name, job_id, data, attempts, backoff_ms)
-            SELECT \(action?.queue)::text, \(action?.rawValue)::text,
-                \(action?.rawValue)::text || '-' || id || '-' || generation,
-                json_build_object('environmentId', id, 'userId', user_id, 'generation', generation,
-                    'requestId', \(requestID)::text)::text,
-                \(action?.attempts ?? 1)::integer, \(action?.backoffMs ?? 1)::integer
-            FROM moved WHERE \(action != nil)::boolean
-            RETURNING data)
-        """
+    func queued(_ action: EnvironmentAction?, _ requestID: String?) -> SQL {
+        let policy = action.map { outbox.policies[$0] }
+        return """
+            queued AS (
+                INSERT INTO job_outbox (queue, name, job_id, data, attempts, backoff_ms)
+                SELECT \(action?.queue)::text, \(action?.rawValue)::text,
+                    \(action?.rawValue)::text || '-' || id || '-' || generation,
+                    json_build_object('environmentId', id, 'userId', user_id, 'generation', generation,
+                        'requestId', \(requestID)::text)::text,
+                    \(policy?.attempts ?? 1)::integer, \(policy?.backoffMs ?? 1)::integer
+                FROM moved WHERE \(action != nil)::boolean
+                RETURNING data)
+            """
     }
 }
 
 extension CommittedMove {
     /// A row with the columns of an environment and `job_data`.
-    init(row: PostgresRow) throws {
+    init(row: PostgresRow, policies: JobPolicies) throws {
         environment = try Environment(row: row)
         let data: String? = try row.decode("job_data")
         if let data, let pending = environment.pendingJob {
-            job = OutboxJob(action: pending.action, jobID: pending.id, data: data)
+            job = OutboxJob(action: pending.action, jobID: pending.id, data: data, policies: policies)
         } else {
             job = nil
         }

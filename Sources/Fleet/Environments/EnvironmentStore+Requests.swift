@@ -112,7 +112,7 @@ extension EnvironmentStore {
             environmentID: environment.id, userID: environment.userID, generation: environment.generation,
             requestID: requestID)
         let id = job.id(for: .reconcile) + "-\(Int(Date.now.timeIntervalSince1970) / 60)"
-        try await outbox.add(OutboxJob(action: .reconcile, jobID: id, data: try job.json))
+        try await outbox.add(OutboxJob(action: .reconcile, jobID: id, data: try job.json, policies: outbox.policies))
         if let actor {
             try await audit.record(
                 "reconcile", actor: actor, environment: environment.id, user: environment.userID, requestID: requestID)

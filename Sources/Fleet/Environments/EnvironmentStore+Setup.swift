@@ -88,19 +88,6 @@ extension EnvironmentStore {
         return try Environment(row: row)
     }
 
-    /// Notes that the setup was carried out, well or badly: it is not done again. With `setupVersion`, only if the setup
-    /// is still the one that was carried out; `false` if it has changed since, and is done after the next start.
-    @discardableResult
-    package func setInitialized(_ id: EnvironmentID, setupVersion: Int? = nil) async throws -> Bool {
-        try await ServiceError.translating("Setup of environment \(id) not noted as done") {
-            try await database.execute(
-                """
-                UPDATE dev_environments SET initialized_at = now(), updated_at = now()
-                WHERE id = \(id) AND setup_version = COALESCE(\(setupVersion)::integer, setup_version)
-                """) > 0
-        }
-    }
-
     /// Notes that the machine was made anew, so that its setup is to be carried out again.
     package func clearInitialized(_ id: EnvironmentID) async throws {
         try await ServiceError.translating("Setup of environment \(id) not noted as undone") {

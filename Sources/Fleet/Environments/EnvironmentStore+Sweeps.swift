@@ -79,6 +79,21 @@ extension EnvironmentStore {
             """, order: "state_changed_at", limit)
     }
 
+    /// Those that run although their owner has used up the month's hours. Only an override limits hours, so the runs of
+    /// few users are added up.
+    package func outOfHours(now: Date? = nil, limit: Int = 500) async throws -> [Environment] {
+        try await candidates(
+            """
+            state = 'running' AND user_id IN (
+                SELECT user_id FROM user_quotas AS quotas, (
+                    SELECT COALESCE(\(now)::timestamptz, now()) AS now,
+                        date_trunc('month', COALESCE(\(now)::timestamptz, now()), 'UTC') AS month) AS moment
+                WHERE runtime_hours IS NOT NULL AND runtime_hours * 3600 <= (
+                    SELECT \(raw: QuotaStore.secondsOfMonth) FROM environment_runs
+                    WHERE environment_runs.user_id = quotas.user_id AND (stopped_at IS NULL OR stopped_at > month)))
+            """, order: "state_changed_at", limit)
+    }
+
     private func candidates(_ condition: SQL, order: String, _ limit: Int) async throws -> [Environment] {
         try await ServiceError.translating("Environments not read") {
             try await database.query(

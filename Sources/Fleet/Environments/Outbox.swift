@@ -11,13 +11,13 @@ struct OutboxJob: Sendable, Hashable {
     let attempts: Int
     let backoffMs: Int  // exponential
 
-    init(action: EnvironmentAction, jobID: String, data: String) {
+    init(action: EnvironmentAction, jobID: String, data: String, policies: JobPolicies) {
         queue = action.queue
         name = action.rawValue
         self.jobID = jobID
         self.data = data
-        attempts = action.attempts
-        backoffMs = action.backoffMs
+        attempts = policies[action].attempts
+        backoffMs = policies[action].backoffMs
     }
 
     init(row: PostgresRow) throws {
@@ -38,6 +38,7 @@ struct OutboxJob: Sendable, Hashable {
 package struct Outbox: Sendable {
     let database: PostgresPool
     let queues: [String: JobQueue]  // by name
+    let policies: JobPolicies
     let logger: Logger
 
     /// The channel on which a trigger tells of new rows.
@@ -112,7 +113,7 @@ package struct Outbox: Sendable {
         let data = EnvironmentJob(
             environmentID: environment.id, userID: environment.userID, generation: environment.generation,
             requestID: nil)
-        let job = OutboxJob(action: pending.action, jobID: pending.id, data: try data.json)
+        let job = OutboxJob(action: pending.action, jobID: pending.id, data: try data.json, policies: policies)
         return try await ServiceError.translating("Job \(job.jobID) not looked for") {
             let queue = try queue(of: job)
             // A job that ended well has moved its environment. Should it not have, it has to run again.

@@ -2,7 +2,7 @@ package import Foundation
 import Logging
 import Redis
 
-/// One line of a user's provision log, as `{"timestamp", "message", "level"}`.
+/// One line of a provision log, as `{"timestamp", "message", "level"}`.
 package struct ProvisionLogEntry: Sendable, Hashable, Codable {
     package enum Level: String, Sendable, Codable, CaseIterable { case debug, info, success, error }
 
@@ -19,8 +19,26 @@ package struct ProvisionLogEntry: Sendable, Hashable, Codable {
     private static let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
 }
 
-/// What users see of their VM being made and started: the Redis list `provision-logs:{userId}`, oldest first, the newest
+/// What a provision log is kept of.
+package protocol ProvisionLogSubject: Sendable {
+    /// Of the list in Redis, and of the channel.
+    var provisionLogKey: String { get }
+}
+
+extension UserID: ProvisionLogSubject {
+    package var provisionLogKey: String { "provision-logs:\(self)" }
+}
+
+extension EnvironmentID: ProvisionLogSubject {
+    package var provisionLogKey: String { "environment-logs:\(self)" }
+}
+
+/// What users see of their VMs being made and started: the Redis list `provision-logs:{userId}`, oldest first, the newest
 /// 100, for an hour after the last; each is also published on a channel of that name.
+///
+/// An environment's lines are kept a second time, within the same bounds, in `environment-logs:{environmentId}`. The
+/// user's list and the form of its lines are what programs of the first implementation read, so a line cannot say in it
+/// what it is about; and among 100 lines of all a user has, those of a busy environment would push out a quiet one's.
 package struct ProvisionLogStore: Sendable {
     let redis: RedisClient
     let logger: Logger
@@ -33,21 +51,26 @@ package struct ProvisionLogStore: Sendable {
     private static let appendScript = RedisScript(
         "append to a provision log",
         """
-        redis.call('RPUSH', KEYS[1], ARGV[1])
-        redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
-        redis.call('EXPIRE', KEYS[1], ARGV[3])
-        redis.call('PUBLISH', KEYS[1], ARGV[1])
-        return 1
+        for _, key in ipairs(KEYS) do
+            redis.call('RPUSH', key, ARGV[1])
+            redis.call('LTRIM', key, -tonumber(ARGV[2]), -1)
+            redis.call('EXPIRE', key, ARGV[3])
+            redis.call('PUBLISH', key, ARGV[1])
+        end
+        return #KEYS
         """)
 
-    /// Adds a line. Throws nothing: a log that cannot be written stops no work.
-    package func append(_ user: UserID, _ level: ProvisionLogEntry.Level, _ message: String) async {
+    /// Adds a line to the user's log, and to that of the environment it is about. Throws nothing: a log that cannot be
+    /// written stops no work.
+    package func append(
+        _ user: UserID, of environment: EnvironmentID? = nil, _ level: ProvisionLogEntry.Level, _ message: String
+    ) async {
         let entry = ProvisionLogEntry(message: String(message.prefix(Self.messageLimit)), level: level)
         do {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             try await redis.eval(
-                Self.appendScript, keys: [Self.key(user)],
+                Self.appendScript, keys: [user.provisionLogKey] + [environment?.provisionLogKey].compactMap { $0 },
                 arguments: [
                     RedisArgument(Array(try encoder.encode(entry))), RedisArgument(Self.limit),
                     RedisArgument(Self.lifetimeSeconds),
@@ -58,37 +81,36 @@ package struct ProvisionLogStore: Sendable {
     }
 
     /// The lines kept, oldest first.
-    package func recent(_ user: UserID) async throws -> [ProvisionLogEntry] {
-        try await stored(user).compactMap(Self.entry)
+    package func recent(_ subject: some ProvisionLogSubject) async throws -> [ProvisionLogEntry] {
+        try await stored(subject.provisionLogKey).compactMap(Self.entry)
     }
 
     /// Calls `body` with the lines kept and then each new one as it is written, without a gap and without a repetition.
     package func withFollowing<Result>(
-        _ user: UserID, _ body: (ProvisionLogSequence) async throws -> Result
+        _ subject: some ProvisionLogSubject, _ body: (ProvisionLogSequence) async throws -> Result
     ) async throws -> Result {
         try await ServiceError.translating("Provision log not followed") {
-            try await redis.withSubscription(to: [Self.key(user)]) { subscription in
-                try await body(ProvisionLogSequence(store: self, user: user, subscription: subscription))
+            let key = subject.provisionLogKey
+            return try await redis.withSubscription(to: [key]) { subscription in
+                try await body(ProvisionLogSequence(store: self, key: key, subscription: subscription))
             }
         }
     }
 
     /// How long the log is kept from now; `nil` if there is none.
-    package func timeToLive(_ user: UserID) async throws -> Duration? {
+    package func timeToLive(_ subject: some ProvisionLogSubject) async throws -> Duration? {
         try await ServiceError.translating("Provision log not read") {
-            let milliseconds = try await redis.command("PTTL", RedisArgument(Self.key(user))).number ?? -2
+            let milliseconds = try await redis.command("PTTL", RedisArgument(subject.provisionLogKey)).number ?? -2
             return milliseconds < 0 ? nil : .milliseconds(milliseconds)
         }
     }
 
-    func stored(_ user: UserID) async throws -> [[UInt8]] {
+    func stored(_ key: String) async throws -> [[UInt8]] {
         try await ServiceError.translating("Provision log not read") {
-            let reply = try await redis.command("LRANGE", RedisArgument(Self.key(user)), 0, -1)
+            let reply = try await redis.command("LRANGE", RedisArgument(key), 0, -1)
             return (reply.elements ?? []).compactMap(\.bytes)
         }
     }
-
-    static func key(_ user: UserID) -> String { "provision-logs:\(user)" }
 
     static func entry(_ line: [UInt8]) -> ProvisionLogEntry? {
         try? JSONDecoder().decode(ProvisionLogEntry.self, from: Data(line))
@@ -98,14 +120,14 @@ package struct ProvisionLogStore: Sendable {
 /// A provision log from the oldest line kept, live. For one reader.
 package struct ProvisionLogSequence: AsyncSequence, Sendable {
     let store: ProvisionLogStore
-    let user: UserID
+    let key: String
     let subscription: RedisSubscription
 
     /// The subscription stands before the list is read, so a line may come both ways. Lines keep their order, so those
     /// that come twice are the first to come live: they are skipped until one comes that was not in the list.
     package struct AsyncIterator: AsyncIteratorProtocol {
         let store: ProvisionLogStore
-        let user: UserID
+        let key: String
         var messages: RedisSubscription.AsyncIterator
         var isBehind = true  // the list has to be read
         var waiting: ArraySlice<[UInt8]> = []
@@ -132,7 +154,7 @@ package struct ProvisionLogSequence: AsyncSequence, Sendable {
         }
 
         private mutating func catchUp() async throws {
-            let lines = try await store.stored(user)
+            let lines = try await store.stored(key)
             isBehind = false
             listed = Set(lines)
             let seen = last.flatMap { lines.lastIndex(of: $0) }
@@ -141,6 +163,6 @@ package struct ProvisionLogSequence: AsyncSequence, Sendable {
     }
 
     package func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(store: store, user: user, messages: subscription.makeAsyncIterator())
+        AsyncIterator(store: store, key: key, messages: subscription.makeAsyncIterator())
     }
 }

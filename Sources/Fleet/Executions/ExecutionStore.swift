@@ -110,7 +110,7 @@ package struct ExecutionStore: Sendable {
     }
 
     /// Calls those lost that began at least 10 s ago on a gateway that is not among the living, and returns them; at
-    /// most `limit`. See ``GatewayPresence/alive()`` for who lives, and when that cannot be told.
+    /// most `limit`. See ``Presence/alive()`` for who lives, and when that cannot be told.
     @discardableResult
     package func loseAbandoned(
         gatewaysAlive: Set<String>, olderThan age: Duration = .seconds(10), limit: Int = 500, actor: AuditActor

@@ -1,4 +1,4 @@
-package import Foundation
+import Foundation
 import PostgreSQL
 
 /// What users may have and what they have.
@@ -16,28 +16,6 @@ package struct QuotaStore: Sendable {
 
     /// What an admin has set for the user; all `nil` if nothing.
     package func overrides(of user: UserID) async throws -> QuotaOverrides { try await ledger(of: user).overrides }
-
-    /// Users who have used up the month's hours while something of theirs runs; at most 500. Only an override limits
-    /// hours, so few rows are looked at.
-    package func outOfHours(now: Date? = nil) async throws -> [UserID] {
-        let users: [UserID] = try await ServiceError.translating("Hours of users not read") {
-            try await database.query(
-                """
-                SELECT user_id FROM user_quotas WHERE runtime_hours IS NOT NULL AND EXISTS (
-                    SELECT FROM dev_environments
-                    WHERE dev_environments.user_id = user_quotas.user_id AND state = 'running')
-                ORDER BY user_id LIMIT 500
-                """
-            ).map { try $0.decode("user_id") }
-        }
-        var exhausted: [UserID] = []
-        for user in users {
-            let ledger = try await ledger(of: user, at: now)
-            guard let hours = ledger.quota.runtimeHours, ledger.usage.runtimeSeconds >= hours * 3_600 else { continue }
-            exhausted.append(user)
-        }
-        return exhausted
-    }
 
     /// Replaces what was set for the user before; `nil` is the tier's again. Seen by the next call; what the user has
     /// above it stays. Throws `user_not_found`, and `invalid_request` for a negative figure.

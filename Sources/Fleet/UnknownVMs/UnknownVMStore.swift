@@ -14,14 +14,14 @@ package struct UnknownVMStore: Sendable {
 
     /// By provider and id, at most 500; `after` continues after the last of a page.
     package func list(
-        provider: String? = nil, limit: Int = 100, after: UnknownVM? = nil
+        provider: String? = nil, limit: Int = 100, after: (provider: String, id: String)? = nil
     ) async throws -> [UnknownVM] {
         try await ServiceError.translating("Unknown VMs not read") {
             try await database.query(
                 """
                 SELECT \(raw: Self.columns) FROM unknown_vms
                 WHERE provider = COALESCE(\(provider?.withoutNUL)::text, provider)
-                    AND (provider, external_id) > (\(after?.provider ?? "")::text, \(after?.externalID ?? "")::text)
+                    AND (provider, external_id) > (\(after?.provider.withoutNUL ?? "")::text, \(after?.id.withoutNUL ?? "")::text)
                 ORDER BY provider, external_id LIMIT \(min(max(limit, 1), 500))
                 """
             ).map(UnknownVM.init)
@@ -129,8 +129,8 @@ package struct UnknownVMStore: Sendable {
                     INSERT INTO job_outbox (queue, name, job_id, data, attempts, backoff_ms)
                     SELECT \(EnvironmentAction.destroy.queue)::text, \(UnknownVMJob.name)::text,
                         'unknown-' || md5(\(provider + "/" + id)::text) || '-' || (extract(epoch FROM now())::bigint / 60),
-                        \(data)::text, \(EnvironmentAction.destroy.attempts)::integer,
-                        \(EnvironmentAction.destroy.backoffMs)::integer
+                        \(data)::text, \(outbox.policies.control.attempts)::integer,
+                        \(outbox.policies.control.backoffMs)::integer
                     ON CONFLICT (job_id) DO UPDATE SET data = excluded.data
                     RETURNING queue, name, job_id, data, attempts, backoff_ms),
                 audited AS (

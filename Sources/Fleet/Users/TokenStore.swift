@@ -12,10 +12,12 @@ package struct TokenStore: Sendable {
     static let limit = 200
 
     /// `token` is shown this once. Throws `user_not_found`, `forbidden` for the admin scope of one who is no admin,
-    /// `invalid_request`, and `quota_exceeded` above 200 living tokens.
+    /// `invalid_request`, and `quota_exceeded` above 200 living tokens. `keeper` keeps the answer in the same
+    /// transaction; it throws `idempotency_conflict`.
     package func create(
         for userID: UserID, name: String, scopes: Set<Caller.Scope> = [.user], expiresAt: Date? = nil,
-        by actor: AuditActor, requestID: String? = nil
+        by actor: AuditActor, requestID: String? = nil,
+        keeper: IdempotencyStore.Keeper<(token: String, record: APIToken)>? = nil
     ) async throws -> (token: String, record: APIToken) {
         guard Label.isLegal(name), !scopes.isEmpty, expiresAt.map({ $0 > .now }) ?? true else {
             throw ServiceError(
@@ -28,24 +30,29 @@ package struct TokenStore: Sendable {
         let line = AuditLog.line(
             "token.create", owner: "user_id", from: "changed", actor: actor, requestID: requestID,
             detail: ["name": name, "scopes": scopeNames.joined(separator: " ")])
-        let rows = try await ServiceError.translating("Token '\(name)' not created") {
-            try await database.query(
-                """
-                WITH changed AS (
-                    INSERT INTO api_tokens (id, user_id, name, token_hash, scopes, expires_at)
-                    SELECT \(TokenID())::uuid, users.id, \(name)::text, \(TokenText.hash(token))::bytea,
-                        \(scopeNames)::text[], \(expiresAt)::timestamptz
-                    FROM users
-                    WHERE id = \(userID) AND (role = 'admin' OR NOT \(isAdmin)::boolean)
-                        AND (SELECT count(*) FROM api_tokens WHERE user_id = \(userID) AND revoked_at IS NULL
-                            AND (expires_at IS NULL OR expires_at > now())) < \(Self.limit)
-                    RETURNING *),
-                \(line)
-                SELECT \(raw: Self.columns) FROM changed
-                """)
+        let made = try await ServiceError.translating("Token '\(name)' not created") {
+            try await database.withTransaction { connection in
+                let rows = try await connection.query(
+                    """
+                    WITH changed AS (
+                        INSERT INTO api_tokens (id, user_id, name, token_hash, scopes, expires_at)
+                        SELECT \(TokenID())::uuid, users.id, \(name)::text, \(TokenText.hash(token))::bytea,
+                            \(scopeNames)::text[], \(expiresAt)::timestamptz
+                        FROM users
+                        WHERE id = \(userID) AND (role = 'admin' OR NOT \(isAdmin)::boolean)
+                            AND (SELECT count(*) FROM api_tokens WHERE user_id = \(userID) AND revoked_at IS NULL
+                                AND (expires_at IS NULL OR expires_at > now())) < \(Self.limit)
+                        RETURNING *),
+                    \(line)
+                    SELECT \(raw: Self.columns) FROM changed
+                    """)
+                let record = try rows.first.map { try APIToken(row: $0) }
+                if let record { try await keeper?.keep((token, record), on: connection) }
+                return record
+            }
         }
-        guard let row = rows.first else { throw try await refusal(of: userID, asAdmin: isAdmin) }
-        return (token, try APIToken(row: row))
+        guard let made else { throw try await refusal(of: userID, asAdmin: isAdmin) }
+        return (token, made)
     }
 
     /// A user's tokens, revoked and expired ones among them; newest first, at most 500.

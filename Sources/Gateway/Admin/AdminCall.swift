@@ -92,7 +92,7 @@ struct AdminRoutes: Sendable {
     let fleet: Fleet?
     let configuration: GatewayConfiguration
 
-    var routes: [Route] { users + tokens + vms + hosts + queues + jobs + reports }
+    var routes: [Route] { users + tokens + vms + unknownVMs + hosts + queues + jobs + reports }
 
     /// A route whose parts in braces are described by their names.
     func route(
@@ -130,6 +130,8 @@ struct AdminRoutes: Sendable {
     private static let parts: [String: RouteDescription.Parameter] = [
         "user": .path("user", "Their name or id.", Schema.string("")),
         "vm": .path("vm", "Its slug or id.", Schema.string("")),
+        "provider": .path("provider", "Whose VM it is.", Schema.string("")),
+        "instance": .path("instance", "The provider's own id of it.", Schema.string("")),
         "host": .path("host", "Its name or id.", Schema.string("")),
         "queue": .path("queue", "Its name: `vm-provision` or `vm-control`.", Schema.string("")),
         "job": .path("job", "Its id.", Schema.string("")),

@@ -36,7 +36,7 @@ extension AdminRoutes {
                 filter.role = try call.target.choice("role")
                 filter.tier = try call.target.choice("tier")
                 filter.isSuspended = try call.target.flag("suspended")
-                let after = try call.target.identifier("after", UserID.init)
+                let after = try call.target.identifier("after", UserID.init(_:))
                 let limit = try call.target.limit(1...200) ?? 100
                 let users = try await call.fleet.users.search(filter, limit: limit, after: after)
                 try await call.exchange.respond(json: ["users": users.map { AdminUserView($0) }])

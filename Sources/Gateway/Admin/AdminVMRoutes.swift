@@ -70,7 +70,7 @@ extension AdminRoutes {
         filter.kind = try call.target.choice("kind")
         filter.prefix = call.target["search"]
         filter.includesDestroyed = try call.target.flag("destroyed") ?? false
-        let after = try call.target.identifier("after", EnvironmentID.init)
+        let after = try call.target.identifier("after", EnvironmentID.init(_:))
         let limit = try call.target.limit(1...200) ?? 100
         if let owner = call.target["owner"] { filter.owner = try await call.user(owner).id }
         if let host = call.target["host"] { filter.host = try await call.host(host).id }

@@ -146,6 +146,12 @@ struct JSONReader {
         return true
     }
 
+    /// Whether a string is next.
+    mutating func isAtString() -> Bool {
+        skipSpace()
+        return peek() == UInt8(ascii: "\"")
+    }
+
     /// A refusal of the value that was just read, or is next.
     func invalid(_ what: String, hint: String = "Send what docs/API.md lists under this field.") -> ServiceError {
         ServiceError(.invalidRequest, "\(path.isEmpty ? "The \(subject)" : "'\(fieldName)'") \(what).", hint: hint)

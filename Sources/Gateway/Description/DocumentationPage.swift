@@ -129,6 +129,11 @@ struct DocumentationPage {
             for case .string(let type) in types { words.append(words.isEmpty ? type : "or \(type)") }
         default: break
         }
+        if case .array(let choices)? = schema["oneOf"] {
+            for case .string(let type) in choices.compactMap({ $0["type"] }) {
+                words.append(words.isEmpty ? type : "or \(type)")
+            }
+        }
         if case .array(let values)? = schema["enum"] {
             let texts = values.compactMap {
                 if case .string(let text) = $0 { "<code>\(escaped(text))</code>" } else { nil }

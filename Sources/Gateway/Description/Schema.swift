@@ -93,6 +93,11 @@ enum Schema {
 
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
+    /// A value of exactly one of these forms.
+    static func oneOf(_ description: String, _ forms: [JSONValue]) -> JSONValue {
+        finished([("oneOf", .array(forms))], description, nil)
+    }
+
     static func nullable(_ schema: JSONValue) -> JSONValue { ["anyOf": [schema, ["type": "null"]]] }
 
     private static func type(_ name: String, _ isNullable: Bool) -> [(String, JSONValue)] {

@@ -5,7 +5,8 @@ extension Schemas {
     static var admin: [(String, JSONValue)] {
         [
             ("User", user), ("NewUser", newUser), ("UserChange", userChange), ("QuotaOverrides", quotaOverrides),
-            ("AdminVM", adminVM), ("WakeReason", wakeReason), ("TimelineEvent", timelineEvent), ("Host", host),
+            ("AdminVM", adminVM), ("UnknownVM", unknownVM), ("WakeReason", wakeReason),
+            ("TimelineEvent", timelineEvent), ("Host", host),
             ("NewHost", newHost), ("Queue", queue), ("Job", job), ("Stats", stats),
         ]
     }
@@ -54,6 +55,13 @@ extension Schemas {
                 "instanceId": Schema.string("The provider's own name for it.", isNullable: true),
             ])
     }
+
+    private static let unknownVM = Schema.view(
+        "A VM that a provider has and no environment knows.",
+        [
+            "provider": Schema.string(""), "instanceId": Schema.string("The provider's own id of it."),
+            "name": Schema.string(""), "firstSeenAt": Schema.date(""), "lastSeenAt": Schema.date(""),
+        ])
 
     private static let wakeReason = Schema.view(
         "What keeps a VM awake.",

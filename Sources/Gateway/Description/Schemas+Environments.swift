@@ -38,20 +38,29 @@ extension Schemas {
         example: "pip install numpy")
     private static let hours = Schema.integer("After which it is destroyed.", 1...8_760, isNullable: true)
 
+    private static let repository = Schema.oneOf(
+        "Cloned into the home.",
+        [
+            Schema.string(
+                "The URL, and behind a # the branch.", length: 1...2_048,
+                pattern: "^(https://|ssh://|file:///|git@)[!-\"$-~]+(#\(branch))?$",
+                example: "https://git.example/web.git#main"),
+            Schema.object(
+                "", required: ["url"],
+                [
+                    "url": Schema.string(
+                        "https, ssh, file, or git@host:path.", length: 1...2_048,
+                        pattern: "^(https://|ssh://|file:///|git@)[!-~]+$", example: "https://git.example/web.git"),
+                    "branch": Schema.string("", length: 1...255, pattern: "^\(branch)$", isNullable: true),
+                ]), ["type": "null"],
+        ])
+    private static let branch = "[A-Za-z0-9_][A-Za-z0-9_/@+-]*(\\.[A-Za-z0-9_/@+-]+)*"
+
     private static let newEnvironment = Schema.object(
         "A field that is null counts as left out.", required: ["name"],
         [
             "name": name, "environmentVars": variables, "initScript": script, "durationHours": hours,
-            "repository": Schema.nullable(
-                Schema.object(
-                    "Cloned into the home.", required: ["url"],
-                    [
-                        "url": Schema.string(
-                            "https, ssh, file, or git@host:path.", length: 1...2_048,
-                            pattern: "^(https://|ssh://|file:///|git@)[!-~]+$", example: "https://git.example/web.git"),
-                        "branch": Schema.string(
-                            "", length: 1...255, pattern: "^[A-Za-z0-9_][A-Za-z0-9_/-]*$", isNullable: true),
-                    ])),
+            "repository": repository,
             "provider": Schema.string("One of those here.", isNullable: true),
             "flavor": label("Of a provider that has them.", isNullable: true, example: "d2-2"),
             "region": label("Of a provider that has them.", isNullable: true, example: "GRA11"),

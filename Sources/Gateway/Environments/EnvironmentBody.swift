@@ -73,7 +73,12 @@ enum EnvironmentBody {
         return variables
     }
 
+    /// An object, or the URL alone, with the branch behind a `#` as where URLs are pasted.
     private static func repository(_ reader: inout JSONReader) throws(ServiceError) -> Repository {
+        if reader.isAtString() {
+            let parts = try reader.string().split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
+            return Repository(url: String(parts[0]), branch: parts.count > 1 ? String(parts[1]) : nil)
+        }
         var url: String?
         var branch: String?
         try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in

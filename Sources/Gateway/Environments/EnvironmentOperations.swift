@@ -3,7 +3,9 @@ import Fleet
 /// What the routes of environments need of Fleet.
 struct EnvironmentOperations: Sendable {
     var list: @Sendable (Caller, _ limit: Int, _ after: EnvironmentID?) async throws -> [EnvironmentView]
-    var create: @Sendable (EnvironmentRequest, Caller, _ requestID: String) async throws -> EnvironmentView
+    var create:
+        @Sendable (EnvironmentRequest, Caller, _ requestID: String, IdempotencyStore.Keeper<EnvironmentView>?)
+            async throws -> EnvironmentView
     /// `name`, here and below: a slug or an id.
     var find: @Sendable (_ name: String, Caller) async throws -> EnvironmentView
     var update:
@@ -12,6 +14,8 @@ struct EnvironmentOperations: Sendable {
     var audit: @Sendable (_ name: String, Caller, _ limit: Int, _ before: Int64?) async throws -> [AuditView]
     var executions:
         @Sendable (_ name: String, Caller, _ limit: Int, _ before: ExecutionID?) async throws -> [ExecutionView]
+    /// Throws for what is not the caller's; the answer reads what is done to it.
+    var log: @Sendable (_ name: String, Caller) async throws -> ProvisionLogAnswer
     var quota: @Sendable (Caller) async throws -> QuotaView
     /// `nil` where answers cannot be kept.
     var idempotency: IdempotencyStore?
@@ -30,13 +34,15 @@ struct EnvironmentOperations: Sendable {
                 try await environments.list(owner: caller.userID, limit: limit, after: after)
                     .map { EnvironmentView($0) }
             },
-            create: { request, caller, requestID in
+            create: { request, caller, requestID, keeper in
                 guard providers.contains(request.provider) else {
                     throw ServiceError(
                         .providerUnknown, "Environment not created: no provider '\(request.provider.prefix(64))' here.",
                         hint: "Leave it out, or use one of: \(providers.joined(separator: ", ")).")
                 }
-                return EnvironmentView(try await environments.create(request, for: caller, requestID: requestID))
+                return EnvironmentView(
+                    try await environments.create(
+                        request, for: caller, requestID: requestID, keeper: keeper?.of { EnvironmentView($0) }))
             },
             find: { EnvironmentView(try await own($0, $1, "show")) },
             update: { name, update, caller, requestID in
@@ -63,6 +69,16 @@ struct EnvironmentOperations: Sendable {
                 let id = try await own(name, caller, "executions").id
                 return try await fleet.executions.list(environment: id, limit: limit, before: before)
                     .map { ExecutionView($0) }
+            },
+            log: { name, caller in
+                let id = try await own(name, caller, "logs").id
+                return ProvisionLogAnswer(
+                    recent: { try await fleet.provisionLog.recent(id).map { LogLineView($0) } },
+                    follow: { line in
+                        try await fleet.provisionLog.withFollowing(id) { entries in
+                            for try await entry in entries { try await line(LogLineView(entry)) }
+                        }
+                    })
             },
             quota: { caller in
                 QuotaView(

@@ -15,7 +15,7 @@ struct EnvironmentRoutes: Sendable {
         .accepted, "A job does the rest.", Schemas.wrapped("environment", Schema.reference("Environment")))
 
     var routes: [Route] {
-        [list, create, find, update, destroy] + changes + [execute, audit, history, quota]
+        [list, create, find, update, destroy] + changes + [execute, log, audit, history, quota]
     }
 
     // MARK: All
@@ -31,7 +31,7 @@ struct EnvironmentRoutes: Sendable {
                     .query("after", "The id of the last of the page before.", Schema.id("")),
                 ], answers: [.json("A page.", Schemas.list("environments", of: "Environment"))])
         ) { exchange, caller, _ in
-            let after = try exchange.target.identifier("after", EnvironmentID.init)
+            let after = try exchange.target.identifier("after", EnvironmentID.init(_:))
             let limit = try exchange.target.limit(1...200) ?? 100
             try await exchange.respond(json: List(environments: try await operations.list(caller, limit, after)))
         }
@@ -54,8 +54,10 @@ struct EnvironmentRoutes: Sendable {
         ) { exchange, caller, _ in
             let body = try await exchange.jsonBody(upTo: EnvironmentBody.limit, within: configuration.bodyTimeout)
             let request = try EnvironmentBody.request(body, provider: configuration.provider)
-            try await Idempotency(store: operations.idempotency).answer(exchange, caller, .accepted, body: body) {
-                One(environment: try await operations.create(request, caller, exchange.id))
+            try await Idempotency(store: operations.idempotency).answer(
+                exchange, caller, .accepted, body: body, shown: { One(environment: $0) }
+            ) { keeper in
+                try await operations.create(request, caller, exchange.id, keeper)
             }
         }
     }
@@ -144,6 +146,19 @@ struct EnvironmentRoutes: Sendable {
         }
     }
 
+    private var log: Route {
+        .authenticated(
+            .get, "/v1/environments/{slug}/logs",
+            RouteDescription(
+                id: "getEnvironmentLogs", group: .environments, summary: "What is done to an environment",
+                detail: "The newest 100 lines of the last hour: how it is made, started, set up, stopped.",
+                parameters: [Self.slug, ProvisionLogAnswer.follow], answers: [ProvisionLogAnswer.described],
+                errors: [.environmentNotFound])
+        ) { exchange, caller, parameters in
+            try await operations.log(parameters["slug"] ?? "", caller).answer(exchange)
+        }
+    }
+
     private var audit: Route {
         .authenticated(
             .get, "/v1/environments/{slug}/audit",
@@ -178,7 +193,7 @@ struct EnvironmentRoutes: Sendable {
                 errors: [.environmentNotFound])
         ) { exchange, caller, parameters in
             struct Runs: Encodable { let executions: [ExecutionView] }
-            let before = try exchange.target.identifier("before", ExecutionID.init)
+            let before = try exchange.target.identifier("before", ExecutionID.init(_:))
             let limit = try exchange.target.limit(1...200) ?? 50
             let runs = try await operations.executions(parameters["slug"] ?? "", caller, limit, before)
             try await exchange.respond(json: Runs(executions: runs))

@@ -180,7 +180,7 @@ struct ExecutionRoutes: Sendable {
 
     private func list(_ exchange: Exchange, _ caller: Caller) async throws {
         let limit = try exchange.target.limit(1...200)
-        let before = try exchange.target.identifier("before", ExecutionID.init)
+        let before = try exchange.target.identifier("before", ExecutionID.init(_:))
         struct List: Encodable { let executions: [ExecutionView] }
         try await exchange.respond(json: List(executions: try await operations.executions(caller, limit ?? 50, before)))
     }

@@ -89,8 +89,8 @@ struct TokenRoutes: Sendable {
                         hint: "Ask for the scope 'user', or use an admin's token.")
                 }
                 try await Idempotency(store: operations.environments.idempotency)
-                    .answer(exchange, caller, .created, body: body) {
-                        try await operations.createToken(caller, token, exchange.id)
+                    .answer(exchange, caller, .created, body: body, shown: { $0 }) { keeper in
+                        try await operations.createToken(caller, token, exchange.id, keeper)
                     }
             },
             .authenticated(

@@ -1,13 +1,11 @@
 import Fleet
 import HTTPTypes
-import NIOCore
 
 /// `/v1/vm`: the caller's own VM.
 struct VMRoutes: Sendable {
     let operations: GatewayOperations
 
     private struct Answer: Encodable { @Nullable var vm: VMView? }
-    private struct Log: Encodable { let logs: [LogLineView] }
 
     var routes: [Route] {
         [
@@ -32,8 +30,8 @@ struct VMRoutes: Sendable {
                     errors: [.alreadyExists, .quotaExceeded] + Idempotency.errors)
             ) { exchange, caller, _ in
                 try await Idempotency(store: operations.environments.idempotency)
-                    .answer(exchange, caller, .accepted, body: []) {
-                        Answer(vm: try await operations.createVM(caller, exchange.id))
+                    .answer(exchange, caller, .accepted, body: [], shown: { Answer(vm: $0) }) { keeper in
+                        try await operations.createVM(caller, exchange.id, keeper)
                     }
             },
             .authenticated(
@@ -71,24 +69,12 @@ struct VMRoutes: Sendable {
                 RouteDescription(
                     id: "getVMLogs", group: .vm, summary: "What is done to your VM",
                     detail: "The newest 100 lines of the last hour.",
-                    parameters: [
-                        .query(
-                            "follow", "Live, as server-sent events `log`, unless it is `0` or `false`.",
-                            Schema.string(""))
-                    ],
-                    answers: [
-                        .init(
-                            status: .ok, summary: "The lines, oldest first.",
-                            contents: [
-                                .init(type: "application/json", schema: Schemas.list("logs", of: "LogLine")),
-                                .init(type: "text/event-stream", schema: Schemas.serverSent(["log"])),
-                            ])
-                    ])
+                    parameters: [ProvisionLogAnswer.follow], answers: [ProvisionLogAnswer.described])
             ) { exchange, caller, _ in
-                guard exchange.target.isSet("follow"), exchange.head.method == .get else {
-                    return try await exchange.respond(json: Log(logs: try await operations.provisionLog(caller)))
-                }
-                try await follow(exchange, caller)
+                try await ProvisionLogAnswer(
+                    recent: { try await operations.provisionLog(caller) },
+                    follow: { try await operations.followProvisionLog(caller, $0) }
+                ).answer(exchange)
             },
         ]
     }
@@ -96,32 +82,5 @@ struct VMRoutes: Sendable {
     /// A job does the rest.
     private func accept(_ exchange: Exchange, _ vm: VMView) async throws {
         try await exchange.respond(.accepted, json: Answer(vm: vm))
-    }
-
-    private func follow(_ exchange: Exchange, _ caller: Caller) async throws {
-        try await exchange.whileClientListens { [operations] in
-            let stream = try await exchange.stream(headers: [
-                .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store", .accelBuffering: "no",
-            ])
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    try await operations.followProvisionLog(caller) { line in
-                        var buffer = ByteBuffer(string: "event: log\ndata: ")
-                        buffer.writeBytes(try JSONView.encode(line))
-                        buffer.writeStaticString("\n\n")
-                        try await stream.write(buffer)
-                    }
-                }
-                group.addTask {
-                    while true {  // a comment, so that no proxy takes the silence for an end
-                        try await Task.sleep(for: .seconds(15))
-                        try await stream.writeSignOfLife(ByteBuffer(string: ":\n\n"))
-                    }
-                }
-                defer { group.cancelAll() }
-                try await group.next()
-            }
-            try await stream.finish()
-        }
     }
 }

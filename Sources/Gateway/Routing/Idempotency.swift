@@ -24,8 +24,46 @@ struct Idempotency: Sendable {
         _ exchange: Exchange, _ caller: Caller, _ status: HTTPResponse.Status, body: [UInt8],
         _ make: () async throws -> some Encodable
     ) async throws {
+        try await answer(exchange, caller, status, body) { claim, store in
+            let answer = try Self.encoded(try await make())
+            await Task { [logger = exchange.logger] in  // also for a caller who has left
+                do { try await store.complete(claim, status: status.code, body: answer) } catch {
+                    logger.warning("answer not kept for its idempotency key", metadata: ["error": "\(error)"])
+                }
+            }.value
+            return answer
+        } otherwise: {
+            try Self.encoded(try await make())
+        }
+    }
+
+    /// The same for what is made in one transaction, where `make` has the keeper keep what `shown` makes of it.
+    func answer<Made: Sendable, View: Encodable & SendableMetatype>(
+        _ exchange: Exchange, _ caller: Caller, _ status: HTTPResponse.Status, body: [UInt8],
+        shown: @escaping @Sendable (Made) -> View,
+        _ make: (IdempotencyStore.Keeper<Made>?) async throws -> Made
+    ) async throws {
+        try await answer(exchange, caller, status, body) { claim, store in
+            let keeper = store.keeper(for: claim, status: status.code) { try Self.encoded(shown($0)) }
+            return try Self.encoded(shown(try await make(keeper)))
+        } otherwise: {
+            try Self.encoded(shown(try await make(nil)))
+        }
+    }
+
+    private static func encoded(_ answer: some Encodable) throws -> [UInt8] {
+        try JSONView.encode(answer) + [UInt8(ascii: "\n")]
+    }
+
+    /// - Parameter make: makes and keeps the answer; `otherwise` makes it where there is no key to keep it by.
+    private func answer(
+        _ exchange: Exchange, _ caller: Caller, _ status: HTTPResponse.Status, _ body: [UInt8],
+        _ make: (IdempotencyStore.Claim, IdempotencyStore) async throws -> [UInt8],
+        otherwise: () async throws -> [UInt8]
+    ) async throws {
+        let json: HTTPFields = [.contentType: "application/json"]
         guard let key = exchange.head.headerFields[.idempotencyKey], let store else {
-            return try await exchange.respond(status, json: try await make())
+            return try await exchange.respond(status, headers: json, body: ByteBuffer(bytes: try await otherwise()))
         }
         let line = "\(exchange.head.method.rawValue) \(exchange.target.path)\n"
         switch try await store.begin(caller.userID, key: key, fingerprint: Array(line.utf8) + body) {
@@ -45,7 +83,7 @@ struct Idempotency: Sendable {
         case .proceed(let claim):
             let answer: [UInt8]
             do {
-                answer = try JSONView.encode(try await make()) + [UInt8(ascii: "\n")]
+                answer = try await make(claim, store)
             } catch {
                 // Also for a caller who has left: else the key is held for a minute.
                 await Task { [logger = exchange.logger] in
@@ -55,13 +93,7 @@ struct Idempotency: Sendable {
                 }.value
                 throw error
             }
-            await Task { [logger = exchange.logger] in
-                do { try await store.complete(claim, status: status.code, body: answer) } catch {
-                    logger.warning("answer not kept for its idempotency key", metadata: ["error": "\(error)"])
-                }
-            }.value
-            try await exchange.respond(
-                status, headers: [.contentType: "application/json"], body: ByteBuffer(bytes: answer))
+            try await exchange.respond(status, headers: json, body: ByteBuffer(bytes: answer))
         }
     }
 }

@@ -107,6 +107,7 @@ extension ServiceError.Code {
 struct TRPCFault: Error {
     let code: TRPCCode
     let error: ServiceError
+    private var retryAfterSeconds: Int?  // nil: as the error says
 
     /// `code` where it is not the one of the error's own code.
     init(_ error: ServiceError, as code: TRPCCode? = nil) {
@@ -118,10 +119,20 @@ struct TRPCFault: Error {
         switch error {
         case let fault as TRPCFault: self = fault
         case let refused as Authentication.Refused: self.init(refused.error)
-        case let exceeded as RateExceeded: self.init(exceeded.error)
+        case let exceeded as RateExceeded:
+            self.init(exceeded.error)
+            retryAfterSeconds = exceeded.verdict.retryAfterSeconds
         case let refused as ProtocolRefusal: self.init(refused.error)
         default: self.init(ServiceError(describing: error))
         }
+    }
+
+    /// Headers that go with the status, where the fault has it.
+    var responseHeaders: HTTPFields {
+        var headers = error.responseHeaders
+        headers[.contentType] = nil
+        if let retryAfterSeconds { headers[.retryAfter] = String(retryAfterSeconds) }
+        return headers
     }
 
     /// `{"message","code","data":{"code","httpStatus","path","serviceCode","hint","requestId"}}`; no `path` where the

@@ -24,10 +24,11 @@ struct TRPCRouter: Sendable {
     private let authentication: Authentication
     private let crossOrigin: CrossOrigin
     private let rate: RateGate?
+    private let metrics: GatewayMetrics
 
     init(
         operations: GatewayOperations, configuration: GatewayConfiguration, budget: BufferBudget,
-        authentication: Authentication
+        authentication: Authentication, metrics: GatewayMetrics
     ) {
         let table =
             VMProcedures(operations: operations).all
@@ -35,6 +36,7 @@ struct TRPCRouter: Sendable {
         procedures = Dictionary(uniqueKeysWithValues: table.map { ($0.path, $0) })
         self.configuration = configuration
         self.authentication = authentication
+        self.metrics = metrics
         rate = operations.rate
         crossOrigin = CrossOrigin(allowed: configuration.trpc.allowedOrigins)
     }
@@ -53,6 +55,10 @@ struct TRPCRouter: Sendable {
         default: break
         }
         let (request, calls) = await plan(exchange)
+        for call in calls {
+            guard case .failure(let fault) = call.readiness else { continue }
+            metrics.refused(fault, procedure: procedures[call.path]?.path)
+        }
         switch request.form {
         case .single, .batch:
             try await JSONAnswer(exchange: exchange, request: request, headers: headers).answer(calls)
@@ -116,7 +122,8 @@ struct TRPCRouter: Sendable {
                     PlannedCall.Ready(
                         procedure: procedure,
                         call: ProcedureCall(
-                            caller: caller, exchange: exchange, input: inputs[index], lastEventID: request.lastEventID))
+                            caller: caller, exchange: exchange, input: inputs[index], lastEventID: request.lastEventID),
+                        metrics: metrics)
                 })
         }
         return (request, calls)
@@ -191,6 +198,7 @@ struct PlannedCall: Sendable {
     struct Ready: Sendable {
         let procedure: Procedure
         let call: ProcedureCall
+        let metrics: GatewayMetrics
     }
 
     let path: String
@@ -207,7 +215,9 @@ struct PlannedCall: Sendable {
             var call = ready.call
             call.sink = sink
             switch ready.procedure.action {
-            case .query(let resolve), .mutation(let resolve): return .success(try await resolve(call))
+            case .query(let resolve), .mutation(let resolve):
+                return .success(
+                    try await ready.metrics.counting(ready.procedure.path) { [call] in try await resolve(call) })
             case .subscription: preconditionFailure("a subscription is planned for events alone")
             }
         } catch let error where error is ClientLeft || error is CancellationError {

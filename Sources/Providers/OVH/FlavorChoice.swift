@@ -29,7 +29,8 @@ extension OVHFlavor {
 }
 
 extension [OVHFlavor] {
-    /// The cheapest of these that fits the spec, or the one it names. Throws `vm_spec_invalid`.
+    /// The cheapest of these that fits the spec, or the one it names, which may be of any kind, but not larger than that
+    /// or than the spec: the spec is what the user's quota was counted by. Throws `vm_spec_invalid`.
     func choice(for spec: VMSpec, in region: String, kinds: [String]) throws(ProviderError) -> OVHFlavor {
         if let name = spec.flavor {
             guard let flavor = first(where: { ($0.name == name || $0.id == name) && ($0.region ?? region) == region })
@@ -42,8 +43,19 @@ extension [OVHFlavor] {
                 throw .invalidSpec(
                     "flavour '\(name)' cannot be had in \(region) now", hint: "Use another, or leave it to Martlet.")
             }
+            let unasked = try? cheapest(for: spec, in: region, kinds: kinds)
+            let isWithin = flavor.vcpus <= spec.vcpus && (flavor.ramGB ?? 0) <= spec.memoryMb / 1_024
+            guard isWithin || unasked.map({ !$0.isCheaper(than: flavor) }) ?? false else {
+                throw .invalidSpec(
+                    "flavour '\(name)' is larger than \(spec.vcpus) vCPU and \(spec.memoryMb) MB of memory",
+                    hint: "Ask for a larger VM, within your tier, or for a smaller flavour.")
+            }
             return flavor
         }
+        return try cheapest(for: spec, in: region, kinds: kinds)
+    }
+
+    private func cheapest(for spec: VMSpec, in region: String, kinds: [String]) throws(ProviderError) -> OVHFlavor {
         let gigabytes = (spec.memoryMb + 1_023) / 1_024
         let disk = (spec.diskMb + 1_023) / 1_024
         let fitting = filter {

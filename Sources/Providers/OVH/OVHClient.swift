@@ -126,7 +126,7 @@ struct OVHClient: Sendable {
         }
         var request = HTTPRequest(
             call.method.rawValue, url, headers: headers, body: call.body, timeout: configuration.requestTimeout)
-        request.usesFreshConnection = call.repetition != .always
+        request.isRepeatable = call.repetition == .always
         let answer = try await exchange(request, call)
         guard (200..<300).contains(answer.status) else {
             throw OVHError(

@@ -18,7 +18,8 @@ extension OVHProvider: VMCatalog {
 
     package func listRegions() async throws -> [VMRegion] {
         try await catalogued("Regions not listed") {
-            try await client.regions().sorted().map { VMRegion(id: $0, name: $0, available: true) }
+            try await regionCache.value(for: "") { [client] in try await client.regions().sorted() }
+                .map { VMRegion(id: $0, name: $0, available: true) }
         }
     }
 

@@ -109,25 +109,19 @@ extension OVHProvider {
     // MARK: What it is made of
 
     func flavors(in region: String) async throws -> [OVHFlavor] {
-        if let known = await flavorCache.value(for: region) { return known }
-        let flavors = try await client.flavors(in: region)
-        guard !flavors.isEmpty else {
-            throw ProviderError.invalidSpec(
-                "region \(region) offers no flavours to this project",
-                hint: "Families such as GRA have numbered regions (GRA11) that do: set OVH_REGION to one.")
+        try await flavorCache.value(for: region) { [client] in
+            let flavors = try await client.flavors(in: region)
+            guard !flavors.isEmpty else {
+                throw ProviderError.invalidSpec(
+                    "region \(region) offers no flavours to this project",
+                    hint: "Families such as GRA have numbered regions (GRA11) that do: set OVH_REGION to one.")
+            }
+            return flavors
         }
-        await flavorCache.keep(flavors, for: region)
-        return flavors
     }
 
     private func image(for flavor: OVHFlavor, in region: String) async throws -> OVHImage {
-        let images: [OVHImage]
-        if let known = await imageCache.value(for: region) {
-            images = known
-        } else {
-            images = try await client.images(in: region)
-            await imageCache.keep(images, for: region)
-        }
+        let images = try await imageCache.value(for: region) { [client] in try await client.images(in: region) }
         let image = images.first {
             $0.name == configuration.image && ($0.status ?? "active") == "active"
                 && ($0.flavorType == nil || $0.flavorType == flavor.type)

@@ -20,6 +20,7 @@ package final class OVHProvider: VMProvider {
     let logger: Logger
     let flavorCache: AgingCache<[OVHFlavor]>
     let imageCache: AgingCache<[OVHImage]>
+    let regionCache: AgingCache<[String]>
     private let turns = Turns()
     private let sightings: AgingCache<[OVHInstance]>
     /// The packages of the languages, installed in each instance after its first boot.
@@ -32,6 +33,7 @@ package final class OVHProvider: VMProvider {
         client = OVHClient(configuration: configuration, logger: logger)
         flavorCache = AgingCache(age: configuration.catalogAge, clock: configuration.clock)
         imageCache = AgingCache(age: configuration.catalogAge, clock: configuration.clock)
+        regionCache = AgingCache(age: configuration.catalogAge, clock: configuration.clock)
         sightings = AgingCache(age: .seconds(2), clock: configuration.clock)
     }
 
@@ -188,6 +190,7 @@ actor AgingCache<Value: Sendable> {
     private let age: Duration
     private let elapsed: @Sendable () -> Duration
     private var values: [String: (value: Value, at: Duration)] = [:]
+    private var making: [String: Task<Value, any Error>] = [:]
 
     init(age: Duration, clock: any Clock<Duration>) {
         self.age = age
@@ -199,6 +202,19 @@ actor AgingCache<Value: Sendable> {
         return known.value
     }
 
+    /// The value, or what `make` makes now. Those who want it at the same time share one making.
+    func value(for key: String, _ make: @escaping @Sendable () async throws -> Value) async throws -> Value {
+        if let known = value(for: key) { return known }
+        let task = making[key] ?? Task { try await make() }  // not a child of the caller: others wait for it too
+        making[key] = task
+        let result = await task.result
+        if making[key] == task {
+            making[key] = nil
+            if case .success(let value) = result { keep(value, for: key) }
+        }
+        return try result.get()
+    }
+
     func keep(_ value: Value, for key: String) { values[key] = (value, elapsed()) }
-    func forget() { values = [:] }
+    func forget() { (values, making) = ([:], [:]) }
 }

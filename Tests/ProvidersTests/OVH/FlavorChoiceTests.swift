@@ -44,10 +44,11 @@ import Testing
 
     @Test func aFlavourThatIsNamedIsTakenOrRefused() throws {
         func pick(_ name: String) throws -> String {
-            try Self.flavors.choice(for: Self.spec(1, 512, 1, flavor: name), in: "GRA11", kinds: Self.kinds).name
+            try Self.flavors.choice(for: Self.spec(2, 15_360, 1, flavor: name), in: "GRA11", kinds: Self.kinds).name
         }
         #expect(try pick("r2-15") == "r2-15")  // of a kind that nobody gets unasked
-        for name in ["d2-8", "b3-8", "nothing"] {
+        #expect(try pick("b2-15-flex") == "b2-15-flex")  // what is got unasked
+        for name in ["d2-8", "b3-8", "nothing", "b2-15", "b2-30"] {  // the last two are larger than was counted
             let error = #expect(throws: ProviderError.self) { try pick(name) }
             #expect(error?.code == .invalidSpec && error?.message.contains(name) == true)
         }

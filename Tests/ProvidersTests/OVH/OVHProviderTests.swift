@@ -89,7 +89,11 @@ import Testing
             let size = await #expect(throws: ProviderError.self) { try await bed.provider.create(spec, log: .none) }
             #expect(size?.code == .invalidSpec && size?.message.contains("64 vCPU") == true)
             spec.vcpus = 1
-            spec.flavor = "b2-30"
+            spec.flavor = "b2-30"  // more than the user's quota was counted by
+            let flavor = await #expect(throws: ProviderError.self) { try await bed.provider.create(spec, log: .none) }
+            #expect(flavor?.code == .invalidSpec && flavor?.message.contains("larger than 1 vCPU") == true)
+            spec.vcpus = 8
+            spec.memoryMb = 30 << 10
             #expect(try await bed.provider.create(spec, log: .none).state == .running)
             #expect(await bed.orders() == 1)
         }

@@ -51,7 +51,7 @@ struct EventsAnswer: Sendable {
         guard case .subscription(let stream) = ready.procedure.action else {
             preconditionFailure("nothing but a subscription is planned for events")
         }
-        try await stream(ready.call, sink)
+        try await ready.metrics.counting(ready.procedure.path) { try await stream(ready.call, sink) }
     }
 
     private func serialized(_ fault: TRPCFault) -> ByteBuffer {

@@ -36,7 +36,8 @@ struct JSONAnswer: Sendable {
             case .success: statuses.insert(200)
             case .failure(let fault):
                 statuses.insert(fault.code.status.code)
-                headers.append(contentsOf: fault.error.responseHeaders, except: .contentType)
+                // One given twice is there once.
+                for field in fault.responseHeaders { headers[field.name] = field.value }
             }
         }
         pieces.append(ByteBuffer(string: isBatch ? "]\n" : "\n"))
@@ -69,11 +70,4 @@ enum Envelope {
 
 extension HTTPResponse.Status {
     fileprivate static let multiStatus = HTTPResponse.Status(code: 207, reasonPhrase: "Multi-Status")
-}
-
-extension HTTPFields {
-    /// Sets the fields of another; one given twice is there once.
-    fileprivate mutating func append(contentsOf other: HTTPFields, except name: HTTPField.Name) {
-        for field in other where field.name != name { self[field.name] = field.value }
-    }
 }

@@ -1,0 +1,12 @@
+package import Telemetry
+
+/// What a worker counts, beside the calls of its providers (``MeasuredProvider``).
+package struct WorkerMetrics: Sendable {
+    let sweepSeconds: MetricFamily
+
+    package init(in registry: MetricRegistry) {
+        sweepSeconds = registry.histogram(
+            "martlet_sweep_seconds", help: "Rounds of a worker's sweeps, by how they ended.",
+            labels: ["sweep", "outcome"], bounds: MetricFamily.secondsBounds)
+    }
+}
