@@ -28,8 +28,8 @@ extension APIClient {
 
     /// How a list goes on after a page.
     package enum Paging: Sendable {
-        /// This parameter is given a field of the last entry.
-        case last(parameter: String, field: String = "id")
+        /// This parameter is given fields of the last entry, with slashes between.
+        case last(parameter: String, fields: [String] = ["id"])
         /// This parameter is given what the answer says in a field; null: there is no more.
         case cursor(parameter: String, field: String)
         /// There is one page.
@@ -63,9 +63,9 @@ extension APIClient {
             let added = page[field]?.values ?? []
             entries += added
             switch paging {
-            case .last(let parameter, let field):
-                let last = added.last?[field]?.text
-                position = added.count < wanted ? nil : last.map { (parameter, $0) }
+            case .last(let parameter, let fields):
+                let last = fields.compactMap { added.last?[$0]?.text }.joined(separator: "/")
+                position = added.count < wanted || last.isEmpty ? nil : (parameter, last)
             case .cursor(let parameter, let field): position = page[field]?.text.map { (parameter, $0) }
             case .whole: position = nil
             }

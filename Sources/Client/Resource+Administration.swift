@@ -67,6 +67,10 @@ extension Resource {
         columns: [
             .text("provider"), .text("instanceId", "instance"), .text("name"), .age("firstSeenAt", "first seen"),
             .age("lastSeenAt", "last seen"),
+        ],
+        details: [
+            .text("instanceId", "instance"), .text("provider"), .text("name"), .time("firstSeenAt", "first seen"),
+            .time("lastSeenAt", "last seen"),
         ])
 
     package static let host = Resource(

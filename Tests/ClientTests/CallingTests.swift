@@ -13,7 +13,7 @@ import Testing
     }
 
     private func entries(_ range: Range<Int>) -> String {
-        range.map { #"{"id":"e\#($0)"}"# }.joined(separator: ",")
+        range.map { #"{"id":"e\#($0)","kind":"k"}"# }.joined(separator: ",")
     }
 
     /// 450 things in pages of as many as are asked for.
@@ -29,7 +29,8 @@ import Testing
     }
 
     static let pagings: [APIClient.Paging] = [
-        .last(parameter: "after"), .cursor(parameter: "offset", field: "nextOffset"),
+        .last(parameter: "after"), .last(parameter: "after", fields: ["kind", "id"]),
+        .cursor(parameter: "offset", field: "nextOffset"),
     ]
 
     @Test(arguments: pagings) func aListIsReadPageByPage(paging: APIClient.Paging) async throws {
@@ -125,7 +126,9 @@ import Testing
     }
 
     @Test func theLastWordOfALogIsTold() async throws {
-        @Sendable func line(_ message: String) -> String { #"{"timestamp":"t","level":"info","message":"\#(message)"}"# }
+        @Sendable func line(_ message: String) -> String {
+            #"{"timestamp":"t","level":"info","message":"\#(message)"}"#
+        }
         let told = Mutex<[String]>([])
         let behaviour = LoopbackServer.Behaviour.answer { request in
             if request.hasPrefix("GET /log?follow=1 ") {  // ends too early

@@ -72,6 +72,8 @@ import Testing
         #expect(report.contains(/reason +.*home is gone/), "\(report)")
         #expect(report.contains("\ndata\n") && report.contains("\nstack\n") && report.contains("\nlog\n"), "\(report)")
         #expect(done(try await admin("vms", "timeline", slug)).contains("starting > error"))
+        #expect(done(try await admin("vms", "logs", slug)).contains(/error: .*home is gone/))
+        #expect(done(try await admin("vms", "unknown")).hasPrefix("There are none"))
 
         try FileManager.default.moveItem(atPath: home + ".away", toPath: home)
         #expect(done(try await admin("jobs", "retry", job.id)).hasPrefix("done again by job "))

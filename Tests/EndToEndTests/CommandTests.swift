@@ -60,7 +60,7 @@ import Testing
         ]
         + [
             "users": "list create show update suspend resume",
-            "vms": "list show start stop recover reconcile destroy why timeline unknown",
+            "vms": "list show start stop recover reconcile destroy why timeline logs unknown",
             "hosts": "list add show cordon uncordon drain maintenance remove",
             "queues": "list show pause resume drain", "jobs": "list show retry promote discard",
         ].flatMap { group, verbs in

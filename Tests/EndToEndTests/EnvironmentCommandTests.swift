@@ -52,7 +52,7 @@ import Testing
         #expect(audit.text.contains("destroying > destroyed"))
         #expect(audit.text.split(separator: "\n").count == 3)
         #expect(audit.errorText.contains("--limit"), "that there is more is said")
-        let log = try await martlet.run(["env", "logs"])
+        let log = try await martlet.run(["env", "logs", slug])
         #expect(log.text.contains("The VM is destroyed"))
     }
 

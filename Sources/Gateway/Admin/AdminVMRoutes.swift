@@ -34,6 +34,14 @@ extension AdminRoutes {
                 try await call.exchange.respond(json: ["why": WakeReasonView(reason)])
             },
             route(
+                .get, "/vms/{vm}/logs", "GetVMLogs", "What is done to a VM",
+                detail: "The newest 100 lines of the last hour: how it is made, started, set up, stopped.",
+                query: [ProvisionLogAnswer.follow], ProvisionLogAnswer.described
+            ) { call in
+                let id = try await call.environment().id
+                try await ProvisionLogAnswer(call.fleet.provisionLog, of: id).answer(call.exchange)
+            },
+            route(
                 .get, "/vms/{vm}/timeline", "GetTimeline", "What was done to a VM and run in it, newest first",
                 query: [
                     .query("limit", "Most of them in this page; 100.", Schema.integer("", 1...200)),

@@ -72,13 +72,7 @@ struct EnvironmentOperations: Sendable {
             },
             log: { name, caller in
                 let id = try await own(name, caller, "logs").id
-                return ProvisionLogAnswer(
-                    recent: { try await fleet.provisionLog.recent(id).map { LogLineView($0) } },
-                    follow: { line in
-                        try await fleet.provisionLog.withFollowing(id) { entries in
-                            for try await entry in entries { try await line(LogLineView(entry)) }
-                        }
-                    })
+                return ProvisionLogAnswer(fleet.provisionLog, of: id)
             },
             quota: { caller in
                 QuotaView(

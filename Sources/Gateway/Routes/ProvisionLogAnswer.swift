@@ -1,3 +1,4 @@
+import Fleet
 import HTTPTypes
 import NIOCore
 
@@ -46,5 +47,17 @@ struct ProvisionLogAnswer: Sendable {
             }
             try await stream.finish()
         }
+    }
+}
+
+extension ProvisionLogAnswer {
+    init(_ store: ProvisionLogStore, of subject: some ProvisionLogSubject) {
+        self.init(
+            recent: { try await store.recent(subject).map { LogLineView($0) } },
+            follow: { line in
+                try await store.withFollowing(subject) { entries in
+                    for try await entry in entries { try await line(LogLineView(entry)) }
+                }
+            })
     }
 }

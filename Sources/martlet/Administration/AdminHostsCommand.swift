@@ -23,7 +23,7 @@ struct AdminHostsCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await list.show(
-                .host, paging: .last(parameter: "after", field: "name"),
+                .host, paging: .last(parameter: "after", fields: ["name"]),
                 whenEmpty: "There are no hosts: 'martlet admin hosts add' adds one.")
         }
     }

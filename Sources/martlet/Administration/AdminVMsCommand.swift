@@ -14,7 +14,7 @@ struct AdminVMsCommand: AsyncParsableCommand {
             """,
         subcommands: [
             List.self, Show.self, Start.self, Stop.self, Recover.self, Reconcile.self, Destroy.self, Why.self,
-            Timeline.self, Unknown.self,
+            Timeline.self, Logs.self, AdminUnknownVMsCommand.self,
         ], defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -127,24 +127,21 @@ struct AdminVMsCommand: AsyncParsableCommand {
         }
     }
 
-    struct Unknown: AsyncParsableCommand {
+    struct Logs: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List VMs that providers have and no environment owns.")
-        @OptionGroup var list: ListOptions
-        @Option(help: "Only those of this provider.") var provider: String?
+            abstract: "Show what was done to make and start one, of the last hour.")
+        @OptionGroup var log: LogOptions
+        @Argument(help: "Its slug or id.") var vm: String
 
-        func run() async throws {
-            try await list.show(
-                .unknownVM, [("provider", provider)], paging: .whole,
-                whenEmpty: "There are none: every VM at the providers is somebody's.")
-        }
+        func run() async throws { try await log.show("\(try Resource.userVM.path(of: vm))/logs") }
     }
 }
 
 extension Transition {
     fileprivate static func userVM(_ name: String) throws -> Transition {
-        Transition(
-            path: try Resource.userVM.path(of: name), field: Resource.userVM.one, logPath: nil,
+        let path = try Resource.userVM.path(of: name)
+        return Transition(
+            path: path, field: Resource.userVM.one, logPath: "\(path)/logs",
             advice: """
                 See 'martlet admin vms timeline \(name)', then 'martlet admin vms recover \(name)' or \
                 'martlet admin vms destroy \(name)'.

@@ -8,38 +8,36 @@ struct Waiting: ParsableArguments {
         help: "Wait until it is done, telling on standard error what is done meanwhile; or return at once.")
     var wait = true
 
-    /// Makes the request, waits unless told otherwise, and prints the thing as it is then, or `gone`.
+    /// Makes the request, waits unless told otherwise, and prints the thing as it is then, or that it is destroyed.
     func carryOut(
-        _ answer: AnswerOptions, _ resource: Resource, _ transition: Transition, gone: String = "destroyed",
+        _ answer: AnswerOptions, _ resource: Resource, _ transition: Transition,
         until isDone: @escaping @Sendable (JSONValue?) -> Bool,
         _ request: (APIClient) async throws -> APIClient.Answer
     ) async throws {
-        try await carryOut(
-            answer, resource, logPath: transition.logPath, { _ in transition }, gone: gone, until: isDone, request)
+        var known: [ProvisionLogLine] = []
+        if wait, let path = transition.logPath {  // for the eye only: a log that cannot be read stops nothing
+            known = (try? await answer.client().provisionLog(path)) ?? []
+        }
+        try await carryOut(answer, resource, made: { _ in transition }, known: Set(known), until: isDone, request)
     }
 
-    /// As above, of a thing that the request makes: the answer says which.
-    /// - Parameter logPath: the log that it will be told in.
+    /// As above, of a thing that the request makes: `made` is given it as the answer has it.
+    /// - Parameter known: lines of its log that are not told.
     func carryOut(
-        _ answer: AnswerOptions, _ resource: Resource, logPath: String?,
-        _ transition: (JSONValue) throws -> Transition, gone: String = "destroyed",
-        until isDone: @escaping @Sendable (JSONValue?) -> Bool,
+        _ answer: AnswerOptions, _ resource: Resource, made: (JSONValue) throws -> Transition,
+        known: Set<ProvisionLogLine> = [], until isDone: @escaping @Sendable (JSONValue?) -> Bool,
         _ request: (APIClient) async throws -> APIClient.Answer
     ) async throws {
         let client = try answer.client()
-        var known: [ProvisionLogLine] = []
-        if wait, let logPath {  // for the eye only: a log that cannot be read stops nothing
-            known = (try? await client.provisionLog(logPath)) ?? []
-        }
         let taken = try await request(client)
         guard wait else { return try await answer.show(resource, taken) }
         let style = TextStyle.standard(for: .error)
         let thing = try taken.decoded(as: JSONValue.self)[resource.one] ?? .null
-        let done = try await client.wait(for: try transition(thing), known: Set(known), until: isDone) { line in
+        let done = try await client.wait(for: try made(thing), known: known, until: isDone) { line in
             try? await StandardOutput().write(Array("\(line.text(style))\n".utf8), to: .error)
         }
         if answer.json { return try await printLine(JSONValue.object([resource.one: done ?? .null]).json()) }
-        try await printLine(done.map { resource.description(of: $0, .standard(for: .output)) } ?? gone)
+        try await printLine(done.map { resource.description(of: $0, .standard(for: .output)) } ?? "destroyed")
     }
 }
 

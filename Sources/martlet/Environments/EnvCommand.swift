@@ -91,11 +91,12 @@ struct EnvCommand: AsyncParsableCommand {
 
     struct Logs: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show what was done to make and start your environments, of the last hour.",
-            discussion: "The log is one for all of them and your VM.")
+            abstract: "Show what was done to make and start one, of the last hour.",
+            discussion: "'martlet vm logs' has those of all of them.")
         @OptionGroup var log: LogOptions
+        @Argument(help: "Its slug or id.") var name: String
 
-        func run() async throws { try await log.show("/v1/vm/logs") }
+        func run() async throws { try await log.show("\(try Resource.environment.path(of: name))/logs") }
     }
 }
 
@@ -109,10 +110,11 @@ extension OneOptions {
 
 extension Transition {
     static func environment(_ name: String) throws -> Transition {
-        Transition(
-            path: try Resource.environment.path(of: name), field: Resource.environment.one, logPath: "/v1/vm/logs",
+        let path = try Resource.environment.path(of: name)
+        return Transition(
+            path: path, field: Resource.environment.one, logPath: "\(path)/logs",
             advice: """
-                See 'martlet env logs', then 'martlet env recover \(name)' or 'martlet env destroy \(name)'.
+                See 'martlet env logs \(name)', then 'martlet env recover \(name)' or 'martlet env destroy \(name)'.
                 """)
     }
 }

@@ -68,7 +68,7 @@ struct EnvCreateCommand: AsyncParsableCommand {
                 { $0?["state"]?.text == "running" && $0?["initializedAt"] != nil }
             }
         try await waiting.carryOut(
-            answer, .environment, logPath: "/v1/vm/logs", { try .environment($0["slug"]?.text ?? "") }, until: isSetUp
+            answer, .environment, made: { try .environment($0["slug"]?.text ?? "") }, until: isSetUp
         ) { try await $0.create(Resource.environment.path, json: request) }
     }
 }
