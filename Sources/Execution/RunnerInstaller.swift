@@ -29,10 +29,11 @@ package struct RunnerFiles: Sendable {
         }
         var files = [try read(program, as: "martlet-runner", mode: 0o755)]
         let folders = ((try? FileManager.default.contentsOfDirectory(atPath: runtimes)) ?? []).sorted()
-        for folder in folders {
-            let path = "\(runtimes)/\(folder)/runtime.json"
-            guard FileManager.default.fileExists(atPath: path) else { continue }
-            files.append(try read(path, as: "runtimes/\(folder)/runtime.json", mode: 0o644))
+        for folder in folders where FileManager.default.fileExists(atPath: "\(runtimes)/\(folder)/runtime.json") {
+            for name in ((try? FileManager.default.contentsOfDirectory(atPath: "\(runtimes)/\(folder)")) ?? []).sorted()
+            {
+                files.append(try read("\(runtimes)/\(folder)/\(name)", as: "runtimes/\(folder)/\(name)", mode: 0o644))
+            }
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
