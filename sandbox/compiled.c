@@ -8,8 +8,8 @@
  * last use).
  * Not kept: what a compiler said something about, which would have to be said again; and the program of a source that
  * names what no hash sees, as the time or files of the user's home. */
-#include "supervisor.h"
 #include "sha256.h"
+#include "supervisor.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -178,7 +178,8 @@ bool compiled_name(const struct run *run, char name[65])
     add_json(&hash, json_object_get(spec, "env"));
     add_json(&hash, run->request.env);
     add_json(&hash, json_object_get(json, "codeEncoding"));
-    add_text(&hash, json_string_value(json_object_get(json, "code")), json_string_length(json_object_get(json, "code")));
+    add_text(&hash, json_string_value(json_object_get(json, "code")),
+             json_string_length(json_object_get(json, "code")));
     add_json(&hash, run->request.files);
     char *compiler = command_find(json_string_value(json_array_get(words, 0)));
     if (!compiler)
@@ -209,8 +210,8 @@ bool compiled_fetch(const struct run *run, const char *name, int directory)
         return false;
     const struct user *user = &run->runner->config.user;
     int program = openat(directory, PROGRAM, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
-    bool fetched = program >= 0 && copy(kept, program) && fchmod(program, 0755) == 0 &&
-                   fchown(program, user->uid, user->gid) == 0;
+    bool fetched =
+        program >= 0 && copy(kept, program) && fchmod(program, 0755) == 0 && fchown(program, user->uid, user->gid) == 0;
     if (program >= 0 && !fetched)
         unlinkat(directory, PROGRAM, 0);
     futimens(kept, NULL);

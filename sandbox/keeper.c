@@ -20,24 +20,14 @@
 
 enum {
     MAX_ASKERS = 64,
-    TICK_MS = 2000,
-    PAUSE_MS = 1000,
+    TICK_MS = 2000,  /* while kits wait */
+    PAUSE_MS = 1000, /* after which a run gets a fork of a zygote that served none before */
     FAREWELL_MS = 300,
-    BIRTH_MS = 15 * 1000, /* within which a kit has to wait for its launch */
 };
 
-struct slot {
-    enum { FREE, BEGUN, READY, DOOMED } state;
-    struct pool *pool;
-    struct kit kit;
-    bool set_up; /* the init is ready; the program's process is not yet */
-    int64_t begun_at;
-};
-
-static struct runner *runner;
+const struct runner *runner;
 static struct pool pools[MAX_RUNTIMES + 1];
 static size_t pool_count;
-static struct slot slots[MAX_KITS];
 static struct asker {
     int socket;
     struct pool *pool;
@@ -47,78 +37,12 @@ static size_t asker_count;
 static int signals;
 static int64_t bytes_allowed;
 
-/* ---- Slots ------------------------------------------------------------------------------------ */
+/* ---- Who waits for a kit ---------------------------------------------------------------------- */
 
-static void release(struct slot *slot)
+static bool fits(const struct slot *slot, const struct limits *limits)
 {
-    cgroup_remove(&slot->kit.cgroup);
-    kit_remove_directory(&slot->kit, runner);
-    kit_close(&slot->kit);
-    slot->state = FREE;
+    return slot->state == READY && (!slot->pool->name || slot->kit.limits.memory_mb == limits->memory_mb);
 }
-
-static void count(struct slot *slot, int by)
-{
-    if (slot->state == READY)
-        slot->pool->ready += by;
-    else if (slot->state == BEGUN)
-        slot->pool->begun += by;
-    *slot->pool->figure_ready = slot->pool->ready;
-}
-
-static void become(struct slot *slot, int state)
-{
-    count(slot, -1);
-    slot->state = state;
-    count(slot, 1);
-}
-
-static void doom(struct slot *slot)
-{
-    become(slot, DOOMED);
-    if (slot->kit.ended < 0)
-        release(slot); /* it never was born */
-    else
-        kit_kill(&slot->kit, true);
-}
-
-static void doom_all(struct pool *pool)
-{
-    for (size_t i = 0; i < MAX_KITS; i++)
-        if ((slots[i].state == READY || slots[i].state == BEGUN) && (!pool || slots[i].pool == pool))
-            doom(&slots[i]);
-}
-
-static int64_t bytes_in_use(void)
-{
-    int64_t bytes = 0;
-    for (size_t i = 0; i < pool_count; i++)
-        bytes += (pools[i].ready + pools[i].begun) * pools[i].bytes;
-    return bytes;
-}
-
-/* ---- Zygotes ---------------------------------------------------------------------------------- */
-
-static void end_zygote(struct pool *pool)
-{
-    if (pool->zygote > 0)
-        close(pool->zygote_socket); /* it leaves by itself */
-    pool->zygote = 0;
-}
-
-static bool has_zygote(struct pool *pool)
-{
-    if (pool->zygote > 0 && pool->forks >= ZYGOTE_FORKS)
-        end_zygote(pool);
-    if (pool->zygote <= 0) {
-        pool->forks = 0;
-        pool->is_drawn = false;
-        pool->zygote = zygote_start(runner, &pool->warm, &pool->zygote_socket);
-    }
-    return pool->zygote > 0;
-}
-
-/* ---- Making ----------------------------------------------------------------------------------- */
 
 static void forget_asker(size_t index)
 {
@@ -128,79 +52,8 @@ static void forget_asker(size_t index)
     memmove(&askers[index], &askers[index + 1], (asker_count - index) * sizeof *askers);
 }
 
-/* They make a kit themselves. */
-static void send_away(const struct pool *pool)
+void kit_waits(struct slot *slot)
 {
-    for (size_t i = asker_count; i-- > 0;)
-        if (askers[i].pool == pool)
-            forget_asker(i);
-}
-
-static void fail(struct slot *slot, const char *why)
-{
-    if (slot->pool->failures == 0)
-        warn("a kit for %s: %s", slot->pool->name ? slot->pool->name : "any language", why);
-    pool_failed(slot->pool, monotonic_ms());
-    send_away(slot->pool);
-    doom(slot);
-}
-
-static void begin(struct pool *pool)
-{
-    struct slot *slot = slots;
-    while (slot < slots + MAX_KITS && slot->state != FREE)
-        slot++;
-    if (slot == slots + MAX_KITS || (pool->warm.mode == WARM_FORK && !has_zygote(pool)))
-        return;
-    struct recipe recipe = {0};
-    if (pool->warm.mode == WARM_FORK)
-        recipe = (struct recipe){.zygote = pool->zygote_socket, .unhurried = pool->asked == 0};
-    if (pool->warm.mode == WARM_PRESPAWN)
-        recipe = (struct recipe){.warm = &pool->warm.command, .early = pool->warm.file};
-    *slot = (struct slot){.state = BEGUN, .pool = pool, .begun_at = monotonic_ms()};
-    count(slot, 1);
-    pool->forks++;
-    if (!kit_begin(&slot->kit, runner, &pool->limits, &recipe)) {
-        end_zygote(pool);
-        fail(slot, "its zygote is gone");
-    }
-}
-
-static int64_t processor_time(const struct kit *kit, int64_t *bytes)
-{
-    struct cgroup_usage counted;
-    struct tree_usage seen = {0};
-    if (kit->namespaced)
-        tree_usage(kit->parts[KIT_PROCFS], 0, &seen);
-    *bytes = seen.rss_bytes;
-    cgroup_usage(&kit->cgroup, &counted);
-    return counted.cpu_ms >= 0 ? counted.cpu_ms : seen.cpu_ms;
-}
-
-static void give(struct slot *slot, int socket)
-{
-    bool given = kit_hand_over(socket, &slot->kit);
-    if (!given) { /* whoever asked is gone */
-        doom(slot);
-        return;
-    }
-    *slot->pool->figure_served += 1;
-    slot->pool->is_drawn = true;
-    become(slot, FREE);
-    kit_close(&slot->kit);
-}
-
-static bool fits(const struct slot *slot, const struct limits *limits)
-{
-    return slot->state == READY && (!slot->pool->name || slot->kit.limits.memory_mb == limits->memory_mb);
-}
-
-/* A kit waits: for whoever asked first, if anybody did. */
-static void welcome(struct slot *slot)
-{
-    slot->kit.cpu_before_ms = processor_time(&slot->kit, &slot->pool->bytes);
-    slot->pool->failures = 0;
-    become(slot, READY);
     for (size_t i = 0; i < asker_count; i++)
         if (askers[i].pool == slot->pool && fits(slot, &askers[i].limits)) {
             give(slot, askers[i].socket);
@@ -209,30 +62,11 @@ static void welcome(struct slot *slot)
         }
 }
 
-static void advance(struct slot *slot)
+void kits_fail(const struct pool *pool)
 {
-    struct report report;
-    char word;
-    int heard;
-    while ((heard = kit_receive(&slot->kit, &report)) > 0) {
-        if (report.kind == REPORT_READY)
-            slot->set_up = true;
-        else if (report.kind != REPORT_BORN) {
-            fail(slot, report.kind == REPORT_REFUSED ? report.refusal.message : "it ended while it waited");
-            return;
-        }
-    }
-    if (heard < 0) {
-        fail(slot, "its init ended");
-        return;
-    }
-    if (slot->state != BEGUN || !slot->set_up || slot->kit.ended < 0)
-        return;
-    ssize_t got = recv(slot->kit.parts[KIT_LAUNCH], &word, 1, MSG_DONTWAIT);
-    if (got == 1 && word == PROGRAM_READY)
-        welcome(slot);
-    else if (got >= 0)
-        fail(slot, "its program did not wait");
+    for (size_t i = asker_count; i-- > 0;)
+        if (askers[i].pool == pool)
+            forget_asker(i);
 }
 
 /* ---- Tickets ---------------------------------------------------------------------------------- */
@@ -290,31 +124,6 @@ static void take_tickets(int inbox)
 
 /* ---- The loop --------------------------------------------------------------------------------- */
 
-static void watch_slots(struct pollfd *watched)
-{
-    for (size_t i = 0; i < MAX_KITS; i++) {
-        const struct slot *slot = &slots[i];
-        int descriptor = -1;
-        if (slot->state == BEGUN)
-            descriptor = slot->set_up && slot->kit.ended >= 0 ? slot->kit.parts[KIT_LAUNCH] : slot->kit.control;
-        else if (slot->state == READY || slot->state == DOOMED)
-            descriptor = slot->kit.ended;
-        watched[i] = (struct pollfd){.fd = descriptor, .events = POLLIN};
-    }
-}
-
-static void look_after(struct slot *slot)
-{
-    if (slot->state == BEGUN) {
-        advance(slot);
-    } else if (slot->state == DOOMED) {
-        release(slot);
-    } else if (slot->state == READY) {
-        become(slot, DOOMED);
-        release(slot);
-    }
-}
-
 /* What waits would end with this process; its control groups and directories would not. */
 static _Noreturn void leave(void)
 {
@@ -324,12 +133,10 @@ static _Noreturn void leave(void)
     for (int left = 1; left > 0 && monotonic_ms() < deadline;) {
         watch_slots(watched);
         poll(watched, MAX_KITS, FAREWELL_MS);
+        look_after_slots(watched);
         left = 0;
-        for (size_t i = 0; i < MAX_KITS; i++) {
-            if (watched[i].revents)
-                look_after(&slots[i]);
+        for (size_t i = 0; i < MAX_KITS; i++)
             left += slots[i].state != FREE;
-        }
     }
     _exit(0);
 }
@@ -344,6 +151,14 @@ static void reap(void)
         for (size_t i = 0; i < pool_count; i++)
             if (pools[i].zygote == pid)
                 end_zygote(&pools[i]);
+}
+
+static int64_t bytes_in_use(void)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < pool_count; i++)
+        bytes += (pools[i].ready + pools[i].begun) * pools[i].bytes;
+    return bytes;
 }
 
 static void refill(int64_t now)
@@ -382,9 +197,7 @@ static bool tidy(int64_t now)
         }
         left |= pools[i].wanted > 0;
     }
-    for (size_t i = 0; i < MAX_KITS; i++)
-        if (slots[i].state == BEGUN && now - slots[i].begun_at > BIRTH_MS)
-            fail(&slots[i], "it took too long");
+    give_up_late_ones(now);
     return left;
 }
 
@@ -415,8 +228,7 @@ static void set_up(void)
     struct figures *figures = runner->figures;
     memset(figures->runtimes, 0, sizeof figures->runtimes);
     memset(&figures->plain, 0, sizeof figures->plain);
-    pools[pool_count++] =
-        (struct pool){.figure_ready = &figures->plain.ready, .figure_served = &figures->plain.served};
+    pools[pool_count++] = (struct pool){.figure_ready = &figures->plain.ready, .figure_served = &figures->plain.served};
     for (size_t i = 0; i < runner->runtimes.count; i++) {
         struct pool pool = {.name = runner->runtimes.items[i].name,
                             .figure_ready = &figures->runtimes[i].ready,
@@ -443,9 +255,7 @@ void keeper_main(struct runner *its_runner, int inbox)
             die_errno("poll");
         if (watched[MAX_KITS].revents)
             take_tickets(inbox);
-        for (size_t i = 0; i < MAX_KITS; i++)
-            if (watched[i].revents)
-                look_after(&slots[i]);
+        look_after_slots(watched);
         if (watched[MAX_KITS + 1].revents)
             reap();
         now = monotonic_ms();

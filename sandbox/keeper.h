@@ -1,8 +1,11 @@
-/* What the files of the keeper share: keeper.c (the loop), pool.c (how many of what). */
+/* What the files of the keeper share: keeper.c (the loop and who asks), nursery.c (kits until they are used),
+ * pool.c (how many of what). */
 #ifndef MARTLET_KEEPER_H
 #define MARTLET_KEEPER_H
 
 #include "runner.h"
+
+#include <poll.h>
 
 /* Kits of one kind: those of one warm runtime, or the plain ones, which serve everybody. */
 struct pool {
@@ -25,10 +28,40 @@ struct pool {
     bool is_drawn; /* a run has used one of its forks */
 };
 
-enum {
-    MAX_KITS = 48,
-    ZYGOTE_FORKS = 256, /* they share what an interpreter draws once, as the seed of its hashes */
+enum { MAX_KITS = 48 };
+
+struct slot {
+    enum { FREE, BEGUN, READY, DOOMED } state;
+    struct pool *pool;
+    struct kit kit;
+    bool set_up; /* the init is ready; the program's process is not yet */
+    int64_t begun_at;
 };
+
+/* ---- keeper.c --------------------------------------------------------------------------------- */
+
+extern const struct runner *runner;
+
+/* A kit is ready: for whoever asked first, if anybody did. */
+void kit_waits(struct slot *slot);
+/* Whoever asked for one of this pool makes a kit of his own. */
+void kits_fail(const struct pool *pool);
+
+/* ---- nursery.c -------------------------------------------------------------------------------- */
+
+extern struct slot slots[MAX_KITS];
+
+/* Begins one more, if there is room. */
+void begin(struct pool *pool);
+/* Gives a kit that is ready to the supervisor at the other end. */
+void give(struct slot *slot, int socket);
+/* Ends those of one pool, or all, and whoever has not been used yet. */
+void doom_all(struct pool *pool);
+void end_zygote(struct pool *pool);
+/* What to poll for, and what to do about it. */
+void watch_slots(struct pollfd watched[MAX_KITS]);
+void look_after_slots(const struct pollfd watched[MAX_KITS]);
+void give_up_late_ones(int64_t now);
 
 /* ---- pool.c ----------------------------------------------------------------------------------- */
 

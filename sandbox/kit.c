@@ -49,8 +49,7 @@ static void make_directory(const struct runner *runner, struct kit *kit)
     }
     const struct user *user = &runner->config.user;
     format_into(kit->path, sizeof kit->path, "/tmp/martlet-run-XXXXXX");
-    if (!mkdtemp(kit->path) ||
-        (runner->confinement.switch_user && chown(kit->path, user->uid, user->gid) < 0))
+    if (!mkdtemp(kit->path) || (runner->confinement.switch_user && chown(kit->path, user->uid, user->gid) < 0))
         die_errno("the run's directory");
 }
 

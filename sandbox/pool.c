@@ -1,9 +1,9 @@
 /* How many kits wait: as many as were needed, within memory, and none after a long silence. */
 #include "keeper.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 
 enum {
     FIRST_WANTED = 2,           /* after the first run of a kind */

@@ -283,7 +283,7 @@ bool request_write_files(const struct request *request, int directory, const cha
     json_t *file;
     json_array_foreach((json_t *)request->files, index,
                        file) if (!write_encoded(directory, json_string_value(field(file, "path")),
-                                                field(file, "content"), field(file, "encoding"), false,
-                                                user, refusal)) return false;
+                                                field(file, "content"), field(file, "encoding"), false, user,
+                                                refusal)) return false;
     return true;
 }

@@ -88,9 +88,9 @@ struct config {
     struct user user;
     struct limits limits; /* the ceiling: every field is set */
     struct cgroup_roots cgroup;
-    bool bounded;        /* something around the VM bounds its processes: RLIMIT_NPROC need not */
-    bool warm;           /* kits are made ahead */
-    char *compiled;      /* the directory of compiled programs; NULL: none are kept */
+    bool bounded;   /* something around the VM bounds its processes: RLIMIT_NPROC need not */
+    bool warm;      /* kits are made ahead */
+    char *compiled; /* the directory of compiled programs; NULL: none are kept */
     int64_t compiled_bytes;
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };

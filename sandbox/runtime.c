@@ -252,8 +252,7 @@ static bool find_version(const char *text, char *version, size_t size)
 
 static void ask(struct runner *runner, const struct runtime *runtime, struct question *question)
 {
-    char **command =
-        runtime_words(&runner->runtimes, runtime, json_object_get(runtime->spec, "version"), "/", NULL);
+    char **command = runtime_words(&runner->runtimes, runtime, json_object_get(runtime->spec, "version"), "/", NULL);
     char *path = command_find(command[0]);
     int ends[2];
     if (!path || pipe2(ends, O_CLOEXEC) < 0)

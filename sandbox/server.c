@@ -111,8 +111,7 @@ static void replace_keeper(void)
 
 int listen_on(in_addr_t host, uint16_t port)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
     socklen_t length = sizeof address;
     int one = 1, new = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (new < 0 || setsockopt(new, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||

@@ -108,8 +108,7 @@ static void enter_namespaces(void)
     if (!confine_mounts(me->limits.memory_mb))
         die_errno("private mounts");
     if (mkdir(me->directory, 0700) < 0 ||
-        (runner->confinement.switch_user &&
-         chown(me->directory, runner->config.user.uid, runner->config.user.gid) < 0))
+        (runner->confinement.switch_user && chown(me->directory, runner->config.user.uid, runner->config.user.gid) < 0))
         die_errno("the run's directory");
     if (runner->confinement.network && !loopback_up())
         die_errno("the loopback device");

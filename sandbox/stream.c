@@ -102,7 +102,8 @@ void pump_input(void)
 {
     while (me.waiting_start < me.waiting_end) {
         size_t length = me.waiting_end - me.waiting_start;
-        ssize_t written = me.kit.input < 0 ? (ssize_t)length : write(me.kit.input, me.waiting + me.waiting_start, length);
+        ssize_t written =
+            me.kit.input < 0 ? (ssize_t)length : write(me.kit.input, me.waiting + me.waiting_start, length);
         if (written >= 0) {
             me.waiting_start += (size_t)written;
             settle((size_t)written);

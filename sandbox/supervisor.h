@@ -23,12 +23,12 @@ struct supervisor {
     struct run run;
 
     struct kit kit;
-    bool alive;              /* the kit's init was begun and its end not yet seen */
-    bool ours;               /* the init is a child of this process */
-    enum stage_kind stage;   /* that runs, or is to run next */
-    char compiled[65];       /* the name of what is compiled; empty if it is not to be kept */
-    bool launched;           /* its launch was sent */
-    bool started_over;       /* the kit is another one since the last look */
+    bool alive;                            /* the kit's init was begun and its end not yet seen */
+    bool ours;                             /* the init is a child of this process */
+    enum stage_kind stage;                 /* that runs, or is to run next */
+    char compiled[65];                     /* the name of what is compiled; empty if it is not to be kept */
+    bool launched;                         /* its launch was sent */
+    bool started_over;                     /* the kit is another one since the last look */
     char word[1 + sizeof(struct refusal)]; /* what came back on the channel so far */
     size_t word_length;
 
@@ -44,7 +44,7 @@ struct supervisor {
 
     enum reason killed_for;
     bool client_gone, announced, ended, truncated;
-    int status; /* of the program, once it has ended */
+    int status;             /* of the program, once it has ended */
     struct refusal refusal; /* sent instead of an exit if its code is set */
     struct rusage usage;
     struct cgroup_usage group_usage;

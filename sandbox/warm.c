@@ -19,7 +19,7 @@
 /* ---- Requests --------------------------------------------------------------------------------- */
 
 /* What the C library and the loader read when a program starts, whatever its language. */
-static const char *const read_at_start[] = {"LD_*",     "GLIBC_*", "MALLOC_*", "LC_*", "LANG*", "LOCPATH",
+static const char *const read_at_start[] = {"LD_*",      "GLIBC_*", "MALLOC_*", "LC_*", "LANG*", "LOCPATH",
                                             "OPENSSL_*", "SSL_*",   "TZ*",      "HOME", "PATH"};
 
 static bool matches(const char *name, const char *pattern)
@@ -76,8 +76,8 @@ const char *warm_problem(const json_t *warm)
         return "\"warm\" is neither \"none\" nor of the mode \"fork\" or \"prespawn\"";
     if (!is_words(json_object_get(warm, "run")))
         return "warm.run is not a list of words";
-    json_array_foreach(json_object_get(warm, "cold"), index, pattern) if (json_string_length(pattern) == 0)
-        return "warm.cold is not a list of names";
+    json_array_foreach(json_object_get(warm, "cold"), index,
+                       pattern) if (json_string_length(pattern) == 0) return "warm.cold is not a list of names";
     return NULL;
 }
 
@@ -128,7 +128,8 @@ static int memory_file(const char *name, const void *bytes, size_t length, const
 
 static int write_plan(const struct runner *runner)
 {
-    struct plan plan = {.config = runner->config, .confinement = runner->confinement, .instructions = runner->filter.len};
+    struct plan plan = {
+        .config = runner->config, .confinement = runner->confinement, .instructions = runner->filter.len};
     memset(plan.config.secret, 0, sizeof plan.config.secret);
     return memory_file("plan", &plan, sizeof plan, runner->filter.filter,
                        runner->filter.len * sizeof *runner->filter.filter);
@@ -156,8 +157,7 @@ static _Noreturn void zygote_main(const struct runner *runner, const struct warm
         die_errno("prctl");
     enter_run_directory();
     int plan = write_plan(runner);
-    int library =
-        memory_file("zygote", zygote_library, (size_t)(zygote_library_end - zygote_library), "", 0);
+    int library = memory_file("zygote", zygote_library, (size_t)(zygote_library_end - zygote_library), "", 0);
     /* Pipes, as a run's are: an interpreter looks at its streams when it starts. */
     for (int i = 0; i < 3; i++)
         if (pipe2(streams[i], O_CLOEXEC) < 0)

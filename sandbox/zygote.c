@@ -78,7 +78,8 @@ static void own_memory(void)
             char writable, shared;
             if (sscanf(line, "%lx-%lx r%c%*c%c", &start, &end, &writable, &shared) == 4 && writable == 'w' &&
                 shared == 'p')
-                madvise((void *)start, end - start, MADV_POPULATE_WRITE); /* refused before Linux 5.14, and for stacks */
+                madvise((void *)start, end - start,
+                        MADV_POPULATE_WRITE); /* refused before Linux 5.14, and for stacks */
         }
     free(text);
 }
@@ -135,7 +136,8 @@ static void serve(void)
         }
         after_fork_here();
         if (init > 0) {
-            pass(stage.control, &(struct report){.kind = REPORT_BORN, .pid = init}, sizeof(struct report), &pidfd, 1, 0);
+            pass(stage.control, &(struct report){.kind = REPORT_BORN, .pid = init}, sizeof(struct report), &pidfd, 1,
+                 0);
             close(pidfd);
         }
         for (size_t i = 0; i < count; i++)

@@ -144,6 +144,10 @@ class Client:
     def ask(self, op):
         return json.loads(self.finish(self.open(op=op)).stdout)
 
+    def kits(self, language):
+        """How many runs wait that were made ahead, with the interpreter of this language up."""
+        return self.ask("ping")["warm"][language]["ready"]
+
 
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
@@ -199,10 +203,6 @@ class Runner(Client):
     def programs(self):
         """Host pids of the user's processes: what runs have started and not lost."""
         return [pid for pid, (owner, _) in processes().items() if owner == USER]
-
-    def kits(self, language):
-        """How many runs wait that were made ahead, with the interpreter of this language up."""
-        return self.ask("ping")["warm"][language]["ready"]
 
     def warm_up(self, language="plain", **fields):
         """Runs until the keeper has kits for runs like this."""

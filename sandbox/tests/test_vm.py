@@ -40,6 +40,20 @@ class LocalVMTests(unittest.TestCase):
         self.assertEqual(result.stdout.split()[0], b"1000")
         self.assertNotIn(self.vm.secret.encode(), result.stdout)
 
+    def test_runs_are_made_ahead_here_too(self):
+        for language, code in {"plain": None, "python": "print(2)", "javascript": "console.log(2)"}.items():
+            self.runner.run(language if code else "bash", "")
+            wait_until(lambda: self.runner.kits(language), 20, f"a kit for {language}: {open(self.vm.log).read()}")
+            if code:
+                served = self.runner.ask("ping")["warm"][language]["served"]
+                self.assertEqual(self.runner.run(language, code).stdout, b"2\n")
+                self.assertEqual(self.runner.ask("ping")["warm"][language]["served"], served + 1)
+
+    def test_what_was_compiled_is_kept_here_too(self):
+        for found in (0, 1):
+            self.assertEqual(self.runner.run("c", "int main(void) { return 3; }").exit["exitCode"], 3)
+            self.assertEqual(self.runner.ask("ping")["compiled"]["found"], found)
+
     def test_limits_hold(self):
         code = "keep = []\nwhile True: keep.append(bytearray(4 << 20))"
         self.assertEqual(self.runner.run("python", code, limits={"memoryMb": 150}).reason, "memory")
