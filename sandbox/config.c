@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_COMPILED_BYTES = 64 << 20 };
+
 static const struct limits built_in_ceiling = {
     .memory_mb = 4096,
     .processes = 512,
@@ -88,6 +90,15 @@ void config_load(struct config *config, const char *path)
     if (bounded && !json_is_boolean(bounded))
         die("configuration: \"bounded\" must be true or false");
     config->bounded = json_is_true(bounded);
+
+    const json_t *compiled = json_object_get(json, "compiled");
+    if (compiled && !json_is_string(compiled) && !json_is_false(compiled))
+        die("configuration: \"compiled\" must be a directory or false");
+    if (!json_is_false(compiled))
+        config->compiled = copy_text(compiled ? json_string_value(compiled) : "/run/martlet/compiled");
+    config->compiled_bytes = (config->limits.memory_mb << 20) / 32;
+    if (config->compiled_bytes > MOST_COMPILED_BYTES)
+        config->compiled_bytes = MOST_COMPILED_BYTES;
 
     const json_t *warm = json_object_get(json, "warm");
     if (warm && !json_is_boolean(warm))

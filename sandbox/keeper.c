@@ -20,7 +20,8 @@
 
 enum {
     MAX_ASKERS = 64,
-    TICK_MS = 5000,
+    TICK_MS = 2000,
+    PAUSE_MS = 1000,
     FAREWELL_MS = 300,
     BIRTH_MS = 15 * 1000, /* within which a kit has to wait for its launch */
 };
@@ -111,6 +112,7 @@ static bool has_zygote(struct pool *pool)
         end_zygote(pool);
     if (pool->zygote <= 0) {
         pool->forks = 0;
+        pool->is_drawn = false;
         pool->zygote = zygote_start(runner, &pool->warm, &pool->zygote_socket);
     }
     return pool->zygote > 0;
@@ -183,6 +185,7 @@ static void give(struct slot *slot, int socket)
         return;
     }
     *slot->pool->figure_served += 1;
+    slot->pool->is_drawn = true;
     become(slot, FREE);
     kit_close(&slot->kit);
 }
@@ -356,6 +359,17 @@ static void refill(int64_t now)
     }
 }
 
+/* Forks of one zygote share what it drew when it started, its hashes' seed above all: runs with a pause between them
+ * get different ones. */
+static void renew_zygotes(int64_t now)
+{
+    for (struct pool *pool = pools; pool < pools + pool_count; pool++)
+        if (pool->zygote > 0 && pool->is_drawn && now - pool->used_at >= PAUSE_MS) {
+            doom_all(pool);
+            end_zygote(pool);
+        }
+}
+
 /* Drops what is not needed any more; returns whether anything is left. */
 static bool tidy(int64_t now)
 {
@@ -377,9 +391,12 @@ static bool tidy(int64_t now)
 static int patience(int64_t now, int64_t next_tick)
 {
     int64_t until = next_tick;
-    for (size_t i = 0; i < pool_count; i++)
-        if (pools[i].ready + pools[i].begun < pools[i].wanted && pools[i].refill_at > now && pools[i].refill_at < until)
-            until = pools[i].refill_at;
+    for (const struct pool *pool = pools; pool < pools + pool_count; pool++) {
+        if (pool->ready + pool->begun < pool->wanted && pool->refill_at > now && pool->refill_at < until)
+            until = pool->refill_at;
+        if (pool->zygote > 0 && pool->is_drawn && pool->used_at + PAUSE_MS < until)
+            until = pool->used_at + PAUSE_MS;
+    }
     return until <= now ? 0 : (int)(until - now);
 }
 
@@ -396,7 +413,8 @@ static void set_up(void)
     if (signals < 0)
         die_errno("signalfd");
     struct figures *figures = runner->figures;
-    memset(figures, 0, sizeof *figures);
+    memset(figures->runtimes, 0, sizeof figures->runtimes);
+    memset(&figures->plain, 0, sizeof figures->plain);
     pools[pool_count++] =
         (struct pool){.figure_ready = &figures->plain.ready, .figure_served = &figures->plain.served};
     for (size_t i = 0; i < runner->runtimes.count; i++) {
@@ -435,6 +453,7 @@ void keeper_main(struct runner *its_runner, int inbox)
             next_tick = now + TICK_MS;
         if (now >= next_tick)
             next_tick = tidy(now) ? now + TICK_MS : INT64_MAX;
+        renew_zygotes(now);
         refill(now);
     }
 }

@@ -22,6 +22,7 @@ struct pool {
     pid_t zygote; /* 0: none */
     int zygote_socket;
     int forks;
+    bool is_drawn; /* a run has used one of its forks */
 };
 
 enum {

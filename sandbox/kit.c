@@ -64,6 +64,27 @@ static bool clone_from(int zygote, const struct stage *stage)
     return pass(zygote, stage, sizeof *stage, parts, count, MSG_DONTWAIT);
 }
 
+static int by_number(const void *left, const void *right)
+{
+    return *(const int *)left - *(const int *)right;
+}
+
+/* Closes what else is open: a keeper holds ends of other kits, whose end would otherwise not be seen. */
+static void keep_only(const struct stage *stage)
+{
+    int kept[STDERR_FILENO + 1 + 4 + 3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, stage->control,
+                                           stage->input, stage->output, stage->error};
+    size_t count = 7;
+    for (size_t i = 0; i < stage->cgroup.procs_count; i++)
+        kept[count++] = stage->cgroup.procs[i];
+    qsort(kept, count, sizeof *kept, by_number);
+    for (size_t i = 0; i < count; i++) {
+        unsigned first = (unsigned)kept[i] + 1, last = i + 1 < count ? (unsigned)kept[i + 1] - 1 : ~0U;
+        if (first <= last && close_range(first, last, 0) < 0)
+            die_errno("close_range");
+    }
+}
+
 static void clone_here(struct kit *kit, struct stage *stage)
 {
     int flags = confinement_clone_flags(&stage->runner->confinement) | CLONE_PIDFD | SIGCHLD;
@@ -71,9 +92,7 @@ static void clone_here(struct kit *kit, struct stage *stage)
     if (kit->init < 0)
         die_errno("clone");
     if (kit->init == 0) {
-        int ours[] = {kit->control, kit->input, kit->output, kit->error};
-        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-            close(ours[i]);
+        keep_only(stage);
         stage_main(stage);
         _exit(70); /* only a fork of a zygote comes back */
     }

@@ -165,8 +165,9 @@ void program_main(const struct stage *stage)
     if (!runner->confinement.namespaces)
         prctl(PR_SET_DUMPABLE, 0); /* until it executes, other runs of the user may not look into it */
     if (stage->warm) {
+        /* Not empty, for who reads nothing does not look again. */
         int early = open(stage->early, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        if (early < 0)
+        if (early < 0 || write(early, "\n", 1) != 1)
             die_errno(stage->early);
         move_channel(true);
         execve(stage->warm->path, stage->warm->words, stage->warm->environment);

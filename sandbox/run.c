@@ -93,9 +93,11 @@ static void read_channel(void)
             me.word_length += (size_t)got;
             if (me.word[0] == PROGRAM_READY) /* known, for it is asked to become something anyway */
                 memmove(me.word, me.word + 1, --me.word_length);
-            if (me.word_length < sizeof me.refusal)
+            bool begins = me.word_length > 0 && me.word[0] == PROGRAM_BEGINS;
+            if (!begins && me.word_length < sizeof me.refusal)
                 continue;
-            memcpy(&me.refusal, me.word, sizeof me.refusal);
+            if (!begins)
+                memcpy(&me.refusal, me.word, sizeof me.refusal);
         }
         bool unread = got < 0; /* the launch was not even read */
         close_end(channel);

@@ -90,6 +90,8 @@ struct config {
     struct cgroup_roots cgroup;
     bool bounded;        /* something around the VM bounds its processes: RLIMIT_NPROC need not */
     bool warm;           /* kits are made ahead */
+    char *compiled;      /* the directory of compiled programs; NULL: none are kept */
+    int64_t compiled_bytes;
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -282,8 +284,9 @@ size_t tree_kill(pid_t root);
 
 #define RUN_DIRECTORY "/tmp/run" /* where programs start, in their own /tmp */
 
-/* What the keeper does, for whoever asks; written by the keeper only. */
+/* For whoever asks. What is about kits is written by the keeper only. */
 struct figures {
+    _Atomic int64_t compiled, fetched; /* programs that were compiled, and that were there already */
     struct {
         int ready;      /* kits that wait */
         int64_t served; /* kits that were given to runs */
@@ -298,6 +301,7 @@ struct runner {
     pid_t pid; /* of the server */
     int64_t started_at;
     int keeper;              /* where supervisors ask for kits; -1 without a keeper */
+    int compiled;            /* the directory of compiled programs; -1 if none are kept */
     struct figures *figures; /* shared by all processes of the runner */
 };
 
@@ -352,6 +356,7 @@ enum {
     WARM_DESCRIPTOR = 900, /* where an interpreter that is up reads its launch */
     LAUNCH_HEADER = 16,    /* bytes of a launch before its texts */
     PROGRAM_READY = 'R',   /* sent on the channel by a process that waits */
+    PROGRAM_BEGINS = 'S',  /* sent by one that knows what to become, but cannot close the channel */
 };
 
 /* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
@@ -455,6 +460,17 @@ json_t *environment_base(const struct runner *runner, const struct runtime *runt
 char **environment_texts(json_t *object);
 /* The block that makes a waiting process this step's program (to be freed); NULL with `refusal` filled. */
 char *launch_build(const struct run *run, enum stage_kind stage, size_t *length, struct refusal *refusal);
+
+/* ---- compiled.c: what compilers made ---------------------------------------------------------- */
+
+/* The directory, made if it is missing; -1 if there is to be none. */
+int compiled_open(const struct config *config);
+/* The name of what a request's source is compiled to; false if it is not to be kept. */
+bool compiled_name(const struct run *run, char name[65]);
+/* Puts the program of that name into the run's directory; false if it was not kept. */
+bool compiled_fetch(const struct run *run, const char *name, int directory);
+/* Keeps the program that was just compiled there, unless its compiler said anything. */
+void compiled_keep(const struct run *run, const char *name, int directory);
 
 /* ---- run.c: the supervisor of one connection -------------------------------------------------- */
 

@@ -112,6 +112,20 @@ static void give_up(void)
     kill_run(FAULT);
 }
 
+/* The program may have been compiled before: then it is the first step. */
+static void look_for_program(void)
+{
+    struct figures *figures = me.runner->figures;
+    if (!compiled_name(&me.run, me.compiled)) {
+        me.compiled[0] = 0;
+    } else if (compiled_fetch(&me.run, me.compiled, me.kit.parts[KIT_DIRECTORY])) {
+        me.stage = STAGE_RUN;
+        figures->fetched++;
+        return;
+    }
+    figures->compiled++;
+}
+
 void launch_step(void)
 {
     struct run *run = &me.run;
@@ -123,6 +137,8 @@ void launch_step(void)
         give_up();
         return;
     }
+    if (first && me.stage == STAGE_COMPILE)
+        look_for_program();
     char *block = launch_build(run, me.stage, &length, &me.refusal);
     if (!block) {
         give_up();
@@ -140,6 +156,8 @@ void end_step(const struct report *report)
     if (me.stage == STAGE_COMPILE && report->status == 0) {
         if (me.killed_for != NOT_KILLED)
             return;
+        if (me.compiled[0])
+            compiled_keep(&me.run, me.compiled, me.kit.parts[KIT_DIRECTORY]);
         me.stage = STAGE_RUN;
         me.launched = false;
         me.word_length = 0;

@@ -85,9 +85,11 @@ static json_t *describe_runner(unsigned live_runs)
         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
                   confinement->network, "user", confinement->switch_user, "memoryGroup", cgroup_limits(roots, "memory"),
                   "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1);
-    return json_pack("{s:s, s:I, s:i, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",
+    json_t *compiled = json_pack("{s:I, s:I}", "made", (json_int_t)runner->figures->compiled, "found",
+                                 (json_int_t)runner->figures->fetched);
+    return json_pack("{s:s, s:I, s:i, s:o, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",
                      (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement",
-                     confined, "warm", describe_kits(runner));
+                     confined, "warm", describe_kits(runner), "compiled", compiled);
 }
 
 static void refuse_connection(const struct refusal *refusal)

@@ -26,6 +26,7 @@ struct supervisor {
     bool alive;              /* the kit's init was begun and its end not yet seen */
     bool ours;               /* the init is a child of this process */
     enum stage_kind stage;   /* that runs, or is to run next */
+    char compiled[65];       /* the name of what is compiled; empty if it is not to be kept */
     bool launched;           /* its launch was sent */
     bool started_over;       /* the kit is another one since the last look */
     char word[1 + sizeof(struct refusal)]; /* what came back on the channel so far */

@@ -39,14 +39,23 @@ static bool is_read_at_start(const char *name, const json_t *more)
     return false;
 }
 
+/* A first line that names an interpreter may hold options, and some look for them when they start. */
+static bool names_interpreter(const struct request *request)
+{
+    const char *code = json_string_value(json_object_get(request->json, "code"));
+    return !strncmp(code, "#!", 2) || !strncmp(code, "IyE", 3); /* the same in base64 */
+}
+
 bool warm_suits(const struct runtime *runtime, const struct request *request)
 {
     const json_t *warm = json_object_get(runtime->spec, "warm");
     const char *name;
     json_t *value;
+    if (!json_is_object(warm) || names_interpreter(request))
+        return false;
     json_object_foreach((json_t *)request->env, name,
                         value) if (is_read_at_start(name, json_object_get(warm, "cold"))) return false;
-    return json_is_object(warm);
+    return true;
 }
 
 /* ---- Runtimes --------------------------------------------------------------------------------- */

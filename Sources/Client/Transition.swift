@@ -57,21 +57,24 @@ extension APIClient {
         }
     }
 
-    /// Waits until `isDone`, telling `log` meanwhile what is written to the log. Returns the thing, `nil` if it is not
-    /// there any more. Throws `vm_failed` if it ends in state `error`, `wait_timeout` if it takes longer than `limit`.
+    /// Waits until `isDone`, telling `log` meanwhile what is written to the log, save the lines that are `known`. Returns
+    /// the thing, `nil` if it is not there any more. Throws `vm_failed` if it ends in state `error`, `wait_timeout` if it
+    /// takes longer than `limit`.
     package func wait(
-        for transition: Transition, within limit: Duration = .seconds(600),
+        for transition: Transition, within limit: Duration = .seconds(600), known: Set<ProvisionLogLine> = [],
         until isDone: @escaping @Sendable (JSONValue?) -> Bool,
         log: @escaping @Sendable (ProvisionLogLine) async -> Void
     ) async throws -> JSONValue? {
+        let teller = Teller(told: known, log: log)
+        let done: JSONValue?
         do {
-            return try await withDeadline(limit, transition.path) {
+            done = try await withDeadline(limit, transition.path) {
                 try await withThrowingTaskGroup(of: JSONValue??.self) { group in
                     group.addTask {
                         // The log is for the eye only: that it cannot be followed is no reason to stop waiting.
                         if let path = transition.logPath {
                             try? await followProvisionLog(path) { line in
-                                await log(line)
+                                await teller.tell(line)
                                 return true
                             }
                         }
@@ -90,6 +93,11 @@ extension APIClient {
                 .failed, code: "wait_timeout", message: "It was not done within \(limit.components.seconds) s.",
                 hint: "The server goes on with it. \(transition.advice)")
         }
+        // The last lines may still have been on their way.
+        if let path = transition.logPath, let lines = try? await provisionLog(path) {
+            for line in lines { await teller.tell(line) }
+        }
+        return done
     }
 
     private func poll(_ transition: Transition, until isDone: (JSONValue?) -> Bool) async throws -> JSONValue? {
@@ -116,5 +124,20 @@ extension APIClient {
         } catch let error as ClientError where error.code == "environment_not_found" || error.code == "vm_destroyed" {
             return nil
         }
+    }
+}
+
+/// Tells each line of a log once, in whichever way it comes.
+private actor Teller {
+    private var told: Set<ProvisionLogLine>
+    private let log: @Sendable (ProvisionLogLine) async -> Void
+
+    init(told: Set<ProvisionLogLine>, log: @escaping @Sendable (ProvisionLogLine) async -> Void) {
+        self.told = told
+        self.log = log
+    }
+
+    func tell(_ line: ProvisionLogLine) async {
+        if told.insert(line).inserted { await log(line) }
     }
 }

@@ -213,9 +213,14 @@ extension PostgresConnection {
         resumeReadiness()
     }
 
+    /// Looked at and kept in one go, for to call this may have given way to others: whatever came before is seen here,
+    /// whatever comes after resumes it.
     private func readiness(for interest: EventLoop.Readiness) async {
-        if let watched { loop.setInterest(of: watched, to: interest) }
-        await withCheckedContinuation { readiness = $0 }
+        await withCheckedContinuation { continuation in
+            guard interruption == nil, end == nil else { return continuation.resume() }
+            readiness = continuation
+            if let watched { loop.setInterest(of: watched, to: interest) }
+        }
     }
 
     func resumeReadiness() {

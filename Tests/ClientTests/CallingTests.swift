@@ -124,6 +124,28 @@ import Testing
         }
     }
 
+    @Test func theLastWordOfALogIsTold() async throws {
+        @Sendable func line(_ message: String) -> String { #"{"timestamp":"t","level":"info","message":"\#(message)"}"# }
+        let told = Mutex<[String]>([])
+        let behaviour = LoopbackServer.Behaviour.answer { request in
+            if request.hasPrefix("GET /log?follow=1 ") {  // ends too early
+                return "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: \(line("old"))\n\ndata: \(line("begun"))\n\n"
+            }
+            if request.hasPrefix("GET /log ") {
+                return answer(#"{"logs":[\#(line("old")),\#(line("begun")),\#(line("done"))]}"#)
+            }
+            return answer(#"{"vm":{"state":"\#(told.withLock { $0.isEmpty } ? "starting" : "running")"}}"#)
+        }
+        try await LoopbackServer.with(behaviour) { server in
+            let client = APIClient(url: "http://127.0.0.1:\(server.port)", token: "t")
+            _ = try await client.wait(
+                for: Transition(path: "/thing", field: "vm", logPath: "/log", advice: ""),
+                known: [ProvisionLogLine(timestamp: "t", level: "info", message: "old")],
+                until: { $0?["state"]?.text == "running" }, log: { line in told.withLock { $0.append(line.message) } })
+        }
+        #expect(told.withLock { $0 } == ["begun", "done"])
+    }
+
     @Test func aNameIsOnePartOfAPath() throws {
         #expect(try Resource.environment.path(of: "a/../b?c#é") == "/v1/environments/a%2F..%2Fb%3Fc%23%C3%A9")
         for name in ["", ".", ".."] {

@@ -174,6 +174,7 @@ class Runner(Client):
                     "limits": {**ceiling, **(limits or {})},
                     "cgroup": cgroup,
                     "warm": False,
+                    "compiled": False,
                     **config,
                 },
                 file,
@@ -199,6 +200,15 @@ class Runner(Client):
         """Host pids of the user's processes: what runs have started and not lost."""
         return [pid for pid, (owner, _) in processes().items() if owner == USER]
 
+    def kits(self, language):
+        """How many runs wait that were made ahead, with the interpreter of this language up."""
+        return self.ask("ping")["warm"][language]["ready"]
+
+    def warm_up(self, language="plain", **fields):
+        """Runs until the keeper has kits for runs like this."""
+        self.run("bash" if language == "plain" else language, "", **fields)
+        wait_until(lambda: self.kits(language), 20, f"a kit for {language}: {self.log}")
+
     def descendants(self):
         """Host pids of every process below the runner: supervisors, inits, programs."""
         parents = {pid: parent for pid, (_, parent) in processes().items()}
@@ -221,6 +231,7 @@ class Runner(Client):
             return code
         finally:
             self.process.kill()
+            self.process.stderr.close()
             shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -98,6 +98,18 @@ class ConfinementTests(unittest.TestCase):
         subprocess.run([c_program("frame_test", ["frame", "util"])], check=True, stdout=subprocess.DEVNULL, timeout=300)
 
 
+class WarmConfinementTests(ConfinementTests):
+    """The same walls around runs that were made ahead."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.runner = Runner(warm=True)
+        cls.runner.warm_up()
+        cls.runner.warm_up("python")
+
+    test_every_rule_of_the_filter_trips = test_the_parser_of_frames_takes_anything = None
+
+
 class SharedNetworkTests(unittest.TestCase):
     def test_a_shared_network_is_shared(self):
         runner = Runner(network="shared")

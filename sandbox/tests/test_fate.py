@@ -11,11 +11,14 @@ from client import Runner, wait_until
 class FateTests(unittest.TestCase):
     """Of a runner without control groups: it watches the limits itself."""
 
-    cgroup = None
+    cgroup, warm = None, False
 
     @classmethod
     def setUpClass(cls):
-        cls.runner = Runner(cgroup=cls.cgroup)
+        cls.runner = Runner(cgroup=cls.cgroup, warm=cls.warm)
+        if cls.warm:
+            cls.runner.warm_up()
+            cls.runner.warm_up("python")
 
     @classmethod
     def tearDownClass(cls):
@@ -27,7 +30,14 @@ class FateTests(unittest.TestCase):
 
     def assert_gone(self):
         """The exit frame is a promise: nothing of the run is left by the time it is read."""
-        self.assertEqual(self.runner.programs(), [])
+        if not self.warm:
+            self.assertEqual(self.runner.programs(), [])
+            return
+
+        def only_those_that_wait():
+            return len(self.runner.programs()) == sum(kind["ready"] for kind in self.runner.ask("ping")["warm"].values())
+
+        wait_until(only_those_that_wait, 5, "the end of all but what waits")
 
     def test_streams_are_apart_and_the_exit_code_is_the_programs(self):
         result = self.run_bash("echo out; echo err >&2; exit 3")
@@ -182,7 +192,7 @@ class GroupedFateTests(FateTests):
             os.rmdir(root)
         assert not left, f"groups were left in {left}"
 
-    def test_the_runner_uses_them(self):
+    def test_the_runner_uses_groups(self):
         confinement = self.runner.ask("ping")["confinement"]
         self.assertTrue(confinement["memoryGroup"] and confinement["pidsGroup"])
 
@@ -190,3 +200,31 @@ class GroupedFateTests(FateTests):
         root = self.cgroup["memory"]
         self.run_bash("sleep 60 & exit 0")
         wait_until(lambda: not any(name.startswith("run-") for name in os.listdir(root)), 2, "the group's removal")
+
+
+class WarmFateTests(FateTests):
+    """The same of runs that were made ahead."""
+
+    warm = True
+
+    def test_it_does(self):
+        before = self.runner.ask("ping")["warm"]["plain"]["served"]
+        self.run_bash("")
+        self.assertGreater(self.runner.ask("ping")["warm"]["plain"]["served"], before)
+
+
+class WarmGroupedFateTests(GroupedFateTests):
+    """And of those with control groups. Each waits in one already."""
+
+    warm = True
+
+    def test_a_group_is_gone_after_the_run(self):
+        root = self.cgroup["memory"]
+
+        def groups():
+            return [name for name in os.listdir(root) if name.startswith("run-")]
+
+        self.run_bash("sleep 60 & exit 0")
+        self.assert_gone()
+        kits = sum(kind["ready"] for kind in self.runner.ask("ping")["warm"].values())
+        wait_until(lambda: len(groups()) <= kits, 2, "the group's removal")

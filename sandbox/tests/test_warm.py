@@ -97,57 +97,295 @@ PYTHON = {
 }
 
 
+OTHERS = {
+    "javascript": {
+        "process": "console.log(process.argv, process.execArgv, process.env, process.title, process.argv0, process.cwd())",
+        "traces": "console.log(require('fs').readdirSync('/proc/self/fd'), require('fs').openSync('x', 'w'), require.cache)",
+        "module": "console.log(module, __filename, require.main === module, require('./helper.js'))",
+        "uncaught": "function f() { throw new Error('größe') }\nf()",
+        "syntax": "let = = 1",
+        "exit": "process.on('exit', () => console.log('bye')); process.exitCode = 3",
+        "reject": "Promise.reject(new Error('x'))",
+        "timers": "setTimeout(() => console.log(2), 5); setImmediate(() => console.log(1))",
+        "stdin": "process.stdin.on('data', d => console.log(d.toString())).on('end', () => console.log('end'))",
+        "worker": "const { Worker, isMainThread } = require('worker_threads'); console.log(isMainThread);\n"
+        "if (isMainThread) new Worker(__filename, { argv: ['w'] }); else console.log(process.argv.slice(2), process.env.X)",
+        "fork": "const c = require('child_process'); if (process.argv[2] === 'c') process.send(process.execArgv);\n"
+        "else c.fork(__filename, ['c']).on('message', m => console.log(m))",
+        "signal": "process.kill(process.pid, 'SIGTERM'); setTimeout(() => {}, 1000)",
+        "large": "process.stdout.write('x'.repeat(3000000))",
+        "esm": "import('fs').then(m => console.log(typeof m.readFileSync))",
+    },
+    "ruby": {
+        "process": "p ARGV, ENV.to_h, $0, __FILE__, $PROGRAM_NAME, Dir.pwd, Dir.children('.').sort, ARGV.map(&:encoding)",
+        "traces": "p Dir.children('/proc/self/fd').sort, $LOADED_FEATURES, $LOAD_PATH, caller, global_variables.sort",
+        "data": "p DATA.read, DATA.pos, DATA.path\n__END__\nörks\n",
+        "local": "require_relative 'helper'; p HELP; p binding.local_variables, self, __method__",
+        "uncaught": "def f = raise('größe')\nf",
+        "guess": "[].frist",
+        "syntax": "def (",
+        "magic": "# frozen_string_literal: true\np 'a'.frozen?, __ENCODING__",
+        "shebang": "#!/usr/bin/env ruby -w\np $VERBOSE",
+        "exit": "at_exit { puts 'bye' }; exit 3",
+        "abort": "abort 'text'",
+        "signal": "Process.kill(:TERM, $$); sleep 1",
+        "stdin": "p gets, $stdin.read",
+        "fork": "fork { puts 'child' }; Process.wait; puts 'parent'",
+        "empty": "",
+    },
+    "perl": {
+        "process": "print join('|', @ARGV, map({\"$_=$ENV{$_}\"} sort keys %ENV), $0, __FILE__, @INC, sort keys %INC), $|",
+        "traces": "opendir D, '/proc/self/fd'; print join ',', sort readdir D; open F, '>x'; print fileno F; print keys %Warm::",
+        "data": "print <DATA>, tell DATA\n__END__\nabc\n",
+        "uncaught": "use strict; die { a => 1 } if @ARGV > 5; sub f { die 'größe' } f()",
+        "syntax": "my $x = ;",
+        "shebang": "#!/usr/bin/perl -w\nmy @a = (1); print $a[5] . 'x';",
+        "exit": "END { print 'bye' } exit 3",
+        "signal": "kill TERM => $$; sleep 1",
+        "stdin": "print scalar <STDIN>, <>; local @ARGV;",
+        "fork": "if (!fork) { print 'child'; exit } wait; print 'parent'",
+        "system": "system 'env | sort'; print `echo x`",
+        "empty": "",
+    },
+    "php": {
+        "process": "<?php unset($_SERVER['REQUEST_TIME'], $_SERVER['REQUEST_TIME_FLOAT']);"
+        "var_dump($argv, $argc, $_SERVER, getenv(), array_keys($GLOBALS), getcwd(), __FILE__);",
+        "uncaught": "<?php function f() { throw new Exception('größe'); } f();",
+        "warning": "<?php echo $undefined; echo 1 / 1; trigger_error('x');",
+        "syntax": "<?php function (",
+        "exit": "<?php register_shutdown_function(fn() => print('bye')); exit(3);",
+        "text": "plain <?= 1 + 1 ?> text\n",
+        "shebang": "#!/usr/bin/php\n<?php echo __LINE__;",
+        "halt": "<?php echo file_get_contents(__FILE__, offset: __COMPILER_HALT_OFFSET__); __halt_compiler();data",
+        "stdin": "<?php unset($_SERVER); var_dump(fgets(STDIN), stream_get_contents(STDIN), get_defined_vars());",
+        "include": "<?php include 'helper.php'; system('env | sort');",
+        "empty": "",
+    },
+}
+HELPERS = [
+    {"path": "helper.py", "content": "value = 4611"},
+    {"path": "helper.js", "content": "module.exports = module.parent?.filename + process.argv.length"},
+    {"path": "helper.rb", "content": "HELP = [__FILE__, caller]"},
+    {"path": "helper.php", "content": "<?php echo __FILE__, count(debug_backtrace());"},
+]
+
+
 def said(result):
     """All that a run says and that does not depend on when it ran."""
     fate = {key: result.exit[key] for key in ("exitCode", "signal", "reason", "stage", "truncated")}
-    places = re.compile(rb" at 0x[0-9a-f]+|\b0x[0-9a-f]{8,}|<frozen[^>]*>|139\d{12}")
+    places = re.compile(rb" at 0x[0-9a-f]+|\b0x[0-9a-f]{8,}|<frozen[^>]*>|1[34]\d{13}")
     home = re.compile(rb"/var/lib/martlet-runner-test-\w+")
     return fate, *(home.sub(b"", places.sub(b"AT", text)) for text in (result.stdout, result.stderr))
 
 
 class WarmTests(unittest.TestCase):
-    cgroup = None
-
     @classmethod
     def setUpClass(cls):
         cls.cold = Runner()
         cls.addClassCleanup(cls.cold.close)
-        cls.runner = Runner(cgroup=cls.cgroup, warm=True)
+        cls.runner = Runner(warm=True)
         cls.addClassCleanup(cls.runner.close)
-
-    def warm_up(self, language="python", **fields):
-        """Runs until the keeper has kits for this."""
-        self.runner.run(language, "", **fields)
-        wait_until(lambda: self.kits(language), 10, f"a kit for {language}")
-
-    def kits(self, language):
-        """How many kits wait in which this language's interpreter is up."""
-        return self.runner.ask("ping")["warm"][language]["ready"]
 
     def served(self, language):
         return self.runner.ask("ping")["warm"][language]["served"]
 
-    def run_both(self, language, code, **fields):
-        if not self.kits(language):
-            self.warm_up(language, limits=fields.get("limits", {}))
-        if isinstance(code, bytes):
-            fields["codeEncoding"], code = "base64", base64.b64encode(code).decode()
-        before = self.served(language)
-        warm = said(self.run_with_input(self.runner, language, code, **fields))
-        self.assertEqual(self.served(language), before + 1, "it did not run warm")
-        return said(self.run_with_input(self.cold, language, code, **fields)), warm
-
     @staticmethod
     def run_with_input(runner, language, code, **fields):
+        if isinstance(code, bytes):
+            fields["codeEncoding"], code = "base64", base64.b64encode(code).decode()
         connection = runner.open(language=language, code=code, **fields)
         connection.send(client.STDIN, b"one\ntwo\n")
         connection.send(client.STDIN_END)
         return runner.finish(connection)
 
+    def compare(self, language, programs):
+        fields = {"args": ["--one", "zwei größe"], "env": {"X": "1=2", "EMPTY": "", "Ü": "ü"}, "id": "an-id"}
+        for name, code in programs.items():
+            with self.subTest(f"{language}: {name}"):
+                if not self.runner.kits(language):
+                    self.runner.warm_up(language)
+                before = self.served(language)
+                warm = said(self.run_with_input(self.runner, language, code, files=HELPERS, **fields))
+                if name != "shebang":
+                    self.assertEqual(self.served(language), before + 1, "it did not run warm")
+                self.assertEqual(warm, said(self.run_with_input(self.cold, language, code, files=HELPERS, **fields)))
+
     def test_python_says_the_same(self):
-        files = [{"path": "helper.py", "content": "value = 4611"}]
-        for name, code in PYTHON.items():
-            with self.subTest(name):
-                cold, warm = self.run_both("python", code, args=["--one", "zwei größe"], env={"X": "1", "Ü": "ü"},
-                                           files=files, id="an-id")
-                self.assertEqual(warm, cold)
+        self.compare("python", PYTHON)
+
+    def test_other_languages_say_the_same(self):
+        available = {one["name"]: one["available"] for one in self.runner.ask("runtimes")["runtimes"]}
+        for language, programs in OTHERS.items():
+            if available[language]:
+                self.compare(language, programs)
+
+    def test_every_warm_runtime_is_compared_here(self):
+        self.assertEqual(set(self.runner.ask("ping")["warm"]), {"plain", "python", *OTHERS})
+
+    def run_warm(self, code, **fields):
+        if not self.runner.kits("python"):
+            self.runner.warm_up("python")
+        before = self.served("python")
+        result = self.runner.run("python", code, **fields)
+        self.assertEqual(self.served("python"), before + 1, "it did not run warm")
+        return result
+
+    def test_nothing_random_is_shared(self):
+        code = (
+            "import os, random, uuid, secrets, tempfile, ssl\n"
+            "print(random.random(), random.getrandbits(64), uuid.uuid4(), secrets.token_hex(), ssl.RAND_bytes(8),\n"
+            "      os.urandom(8), tempfile.mktemp())"
+        )
+        seen = [word for i in range(8) for word in self.run_warm(code).stdout.split()]
+        self.assertEqual(len(set(seen)), len(seen))
+
+    def test_runs_with_a_pause_between_them_have_hashes_of_their_own(self):
+        code = "print(hash('martlet'))"
+        first = self.run_warm(code).stdout
+        deadline = time.monotonic() + 10
+        while self.run_warm(code).stdout == first:  # the zygote is another soon
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(1.5)
+
+    def test_a_run_leaves_nothing_for_the_next(self):
+        spoil = """if True:
+            import builtins, gc, json, os, random, resource, signal, sys, threading, time
+            os.environ['LEFT'] = '1'; os.umask(0); os.chdir('/'); os.nice(3); signal.signal(signal.SIGALRM, print)
+            signal.setitimer(signal.ITIMER_REAL, 0.2); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            builtins.left = json.left = sys.left = 1; sys.path.append('/left'); sys.modules['left'] = sys
+            random.seed(1); resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99)); open('/tmp/left', 'w'); gc.disable()
+            sys.setrecursionlimit(99); os.dup2(1, 77); threading.Timer(60, print).start()
+            for name in ('left', '.left'): open(os.path.expanduser('~/' + name), 'w').close()
+            os._exit(0)"""
+        look = """if True:
+            import builtins, gc, json, os, random, resource, signal, sys, threading, time
+            time.sleep(0.3)
+            print('LEFT' in os.environ, oct(os.umask(0)), os.getcwd(), os.nice(0), signal.getsignal(signal.SIGALRM),
+                  signal.getitimer(signal.ITIMER_REAL), signal.pthread_sigmask(0, []), hasattr(builtins, 'left'),
+                  hasattr(json, 'left'), hasattr(sys, 'left'), sys.path[-1], 'left' in sys.modules, gc.isenabled(),
+                  resource.getrlimit(resource.RLIMIT_NOFILE), os.listdir('/tmp'), sys.getrecursionlimit(),
+                  os.listdir('/proc/self/fd'), threading.active_count())"""
+        clean = self.cold.run("python", look).stdout
+        for i in range(4):
+            self.run_warm(spoil)
+            self.assertEqual(self.run_warm(look).stdout, clean)
+
+    def test_what_is_read_at_the_start_is_respected(self):
+        for name, value, code, said in (
+            ("PYTHONHASHSEED", "0", "import sys; print(sys.flags.hash_randomization)", b"0\n"),
+            ("PYTHONPATH", "/tmp/run/lib", "import extra; print(extra.x)", b"1\n"),
+            ("PYTHONOPTIMIZE", "1", "assert 0; print(__debug__)", b"False\n"),
+            ("TZ", "Asia/Tokyo", "import time; print(time.tzname[0])", b"JST\n"),
+            ("LC_ALL", "C", "import sys; print(sys.flags.utf8_mode)", b"1\n"),
+            ("HOME", "/nowhere", "import site; print(site.USER_BASE)", b"/nowhere/.local\n"),
+        ):
+            files = [{"path": "lib/extra.py", "content": "x = 1"}]
+            result = self.runner.run("python", code, env={name: value}, files=files)
+            self.assertEqual(result.stdout, said, result)
+
+    def test_packages_in_the_home_are_found(self):
+        place = os.path.join(self.runner.home, ".local/lib/python3.11/site-packages")
+        os.makedirs(place)
+        self.addCleanup(lambda: __import__("shutil").rmtree(os.path.join(self.runner.home, ".local")))
+        cold_place = place.replace(self.runner.home, self.cold.home)
+        os.makedirs(cold_place)
+        self.addCleanup(lambda: __import__("shutil").rmtree(os.path.join(self.cold.home, ".local")))
+        for at in (place, cold_place):
+            for name, text in {
+                "mine.py": "where = __file__",
+                "mine.pth": "import sys; sys.from_pth = 1\n/tmp",
+                "usercustomize.py": "import sys, os; sys.custom = os.getuid()",
+            }.items():
+                with open(os.path.join(at, name), "w") as file:
+                    file.write(text)
+        code = "import mine, sys, site; print(mine.where, sys.path, sys.from_pth, sys.custom, site.USER_SITE)"
+        self.assertEqual(said(self.run_warm(code)), said(self.cold.run("python", code)))
+
+    def test_limits_that_change_are_kept(self):
+        hungry = "x = bytearray(300 << 20); print(len(x))"
+        for megabytes, fate in ((150, "memory"), (1000, "exited"), (150, "memory")):
+            for i in range(3):
+                result = self.runner.run("python", hungry, limits={"memoryMb": megabytes})
+                self.assertEqual(result.reason, fate)
+                time.sleep(0.1)
+
+    def zygotes(self):
+        """Host pids of processes that are root and run an interpreter."""
+        return [pid for pid in self.runner.descendants() if self.is_zygote(pid)]
+
+    @staticmethod
+    def is_zygote(pid):
+        try:
+            parent = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1]
+            words = open(f"/proc/{pid}/cmdline").read()
+            return words.startswith("python3") and not open(f"/proc/{parent}/cmdline").read().startswith("python3") and (
+                os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+            )
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def test_the_end_of_a_zygote_is_survived(self):
+        self.runner.warm_up("python")
+        connection = self.runner.open(language="python", code="print('up'); input()")
+        connection.receive_until(client.STDOUT)
+        for pid in self.zygotes():
+            os.kill(pid, signal.SIGKILL)
+        connection.send(client.STDIN, b"go on\n")
+        self.assertEqual(self.runner.finish(connection).exit["exitCode"], 0)
+        for i in range(10):
+            self.assertEqual(self.runner.run("python", "print(1)").stdout, b"1\n")
+        self.runner.warm_up("python")
+
+    def test_the_end_of_the_keeper_is_survived(self):
+        runner = Runner(warm=True)
+        self.addCleanup(runner.close)
+        runner.warm_up("python")
+        connection = runner.open(language="python", code="print('up'); input()")
+        connection.receive_until(client.STDOUT)
+        parents = {pid: parent for pid, (_, parent) in client.processes().items()}
+        keeper = next(pid for pid, parent in parents.items() if parent == runner.process.pid and pid in parents.values()
+                      and any(parents.get(zygote) == pid for zygote in parents))
+        kept = [pid for pid, parent in parents.items() if parent == runner.process.pid]
+        self.assertIn(keeper, kept)
+        os.kill(min(kept), signal.SIGKILL)  # the oldest child
+        self.assertEqual(runner.run("python", "print(1)").stdout, b"1\n")
+        connection.send(client.STDIN, b"go on\n")
+        self.assertEqual(runner.finish(connection).exit["exitCode"], 0)
+        wait_until(lambda: runner.run("python", "print(1)").stdout == b"1\n" and runner.kits("python"), 10, "a new keeper")
+
+    def test_a_run_that_kills_all_it_can_hurts_nobody(self):
+        self.runner.warm_up("python")
+        waiting = self.runner.kits("python")
+        result = self.run_warm("import os, signal\nos.kill(-1, 9)")
+        self.assertIn(result.reason, ("exited", "signaled"))
+        self.assertGreaterEqual(self.runner.kits("python"), waiting - 1)
+        self.assertEqual(self.run_warm("print(1)").stdout, b"1\n")
+
+    def test_many_at_once_are_all_right(self):
+        connections = [self.runner.open(language="python", code=f"print({i}, hash(1))") for i in range(60)]
+        self.assertEqual(
+            [self.runner.finish(connection).stdout for connection in connections], [b"%d 1\n" % i for i in range(60)]
+        )
+
+    def test_what_waits_costs_no_processor_time(self):
+        for language in ("plain", "python"):
+            self.runner.warm_up(language)
+        time.sleep(2.5)  # a zygote is replaced after use
+
+        def ticks():
+            total = 0
+            for pid in self.runner.descendants():
+                fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+                total += int(fields[11]) + int(fields[12])
+            return total
+
+        wait_until(lambda: self.runner.kits("python") >= 2, 10, "kits")
+        time.sleep(0.5)
+        before = ticks()
+        time.sleep(3)
+        self.assertLessEqual(ticks() - before, 2)  # hundredths of a second
+
+    def test_what_was_used_before_a_run_is_not_its_own(self):
+        if not self.runner.kits("javascript"):
+            self.runner.warm_up("javascript")
+        self.assertLess(self.runner.run("javascript", "0").exit["cpuMs"], 40)

@@ -212,7 +212,7 @@ class VM:
         with open(self.log, "w") as log:
             # Not /dev/null: crun gives stdin to the VM's root, and that node is the host's.
             self.process = subprocess.Popen(
-                ["unshare", "-m", "sh", "-c", command],
+                ["unshare", "-m", "bash", "-c", command],
                 pass_fds=[self.listener.fileno()],
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -36,11 +36,11 @@ package enum EnvironmentState: String, CaseIterable, Sendable, Codable {
     /// What a user can do about a VM in this state.
     package var advice: String {
         switch self {
-        case .requested, .provisioning, .starting: "Wait until it is running: 'martlet vm status'."
-        case .running: "Stop it first: 'martlet vm stop'."
-        case .stopping: "Wait until it is stopped: 'martlet vm status'."
-        case .stopped: "Start it: 'martlet vm start'."
-        case .destroying, .destroyed: "Create a new one: 'martlet vm start' or POST /v1/vm."
+        case .requested, .provisioning, .starting: "Wait until it is running: 'martlet env list'."
+        case .running: "Stop it first: 'martlet vm stop', 'martlet env stop NAME'."
+        case .stopping: "Wait until it is stopped: 'martlet env list'."
+        case .stopped: "Start it: 'martlet vm start', 'martlet env start NAME'."
+        case .destroying, .destroyed: "Make a new one: 'martlet vm start', 'martlet env create'."
         case .error: "See why with 'martlet vm logs', then start it again or destroy it."
         }
     }

@@ -43,7 +43,7 @@ struct AdminJobsCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show a job: its data, its attempts, why it failed, its stack and its log.")
-        @OptionGroup var job: JobOptions
+        @OptionGroup var job: NamedJobOptions
 
         func run() async throws {
             let (answer, queue) = try await job.call("GET")
@@ -83,14 +83,14 @@ struct AdminJobsCommand: AsyncParsableCommand {
 
     struct Promote: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Let a delayed job run now.")
-        @OptionGroup var job: JobOptions
+        @OptionGroup var job: NamedJobOptions
 
         func run() async throws { try await job.answer.show(.job, try await job.call("POST", "/promote").answer) }
     }
 
     struct Discard: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Remove a job that no worker has.")
-        @OptionGroup var job: JobOptions
+        @OptionGroup var job: NamedJobOptions
 
         func run() async throws { _ = try await job.call("DELETE") }
     }
@@ -102,7 +102,7 @@ struct QueueOption: ParsableArguments {
 }
 
 /// What commands have in common that are about one job.
-struct JobOptions: ParsableArguments {
+struct NamedJobOptions: ParsableArguments {
     @OptionGroup var answer: AnswerOptions
     @OptionGroup var queue: QueueOption
     @Argument(help: "The job's id.") var job: String

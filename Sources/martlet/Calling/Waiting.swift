@@ -27,13 +27,15 @@ struct Waiting: ParsableArguments {
         _ request: (APIClient) async throws -> APIClient.Answer
     ) async throws {
         let client = try answer.client()
-        let old = if wait, let logPath { Set(try await client.provisionLog(logPath)) } else { Set<ProvisionLogLine>() }
+        var known: [ProvisionLogLine] = []
+        if wait, let logPath {  // for the eye only: a log that cannot be read stops nothing
+            known = (try? await client.provisionLog(logPath)) ?? []
+        }
         let taken = try await request(client)
         guard wait else { return try await answer.show(resource, taken) }
         let style = TextStyle.standard(for: .error)
         let thing = try taken.decoded(as: JSONValue.self)[resource.one] ?? .null
-        let done = try await client.wait(for: try transition(thing), until: isDone) { line in
-            if old.contains(line) { return }
+        let done = try await client.wait(for: try transition(thing), known: Set(known), until: isDone) { line in
             try? await StandardOutput().write(Array("\(line.text(style))\n".utf8), to: .error)
         }
         if answer.json { return try await printLine(JSONValue.object([resource.one: done ?? .null]).json()) }
