@@ -168,10 +168,12 @@ struct RuntimeFile: Decodable, Sendable, CustomTestStringConvertible {
         let stdout: String
     }
     let name: String
+    let packages: [String]
     let hello: Hello
     var testDescription: String { name }
 }
 
+/// Those that Debian has; of the others, whether they are on this machine is nobody's promise.
 func runtimes() throws -> [RuntimeFile] {
     let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "runtimes")
@@ -180,7 +182,7 @@ func runtimes() throws -> [RuntimeFile] {
         let file = root.appending(path: "\(folder)/runtime.json")
         guard FileManager.default.fileExists(atPath: file.path) else { return nil }
         return try JSONDecoder().decode(RuntimeFile.self, from: Data(contentsOf: file))
-    }
+    }.filter { !$0.packages.isEmpty }
 }
 
 func * (list: [String], count: Int) -> [String] { Array(repeating: list, count: count).flatMap { $0 } }

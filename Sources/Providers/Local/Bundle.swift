@@ -115,7 +115,7 @@ struct Bundle {
     private var hostConfiguration: [String] {
         Files.names(in: "/etc").filter { name in
             Self.hostConfiguration.contains { $0.hasSuffix("-") ? name.hasPrefix($0) : name == $0 }
-        }.map { "/etc/\($0)" }
+        }.map { "/etc/\($0)" } + configuration.languagePaths.filter { access($0, F_OK) == 0 }
     }
 
     private func configurationFiles() throws -> [Entry] {

@@ -25,6 +25,8 @@ package final class LocalProvider: VMProvider {
         package var controlGroup = "martlet"  // below the roots of this machine's control groups
         package var startTimeout: Duration = .seconds(20)
         package var homes = Homes.imageWherePossible
+        /// What languages read outside of `/usr`: the `paths` of the folders in ``runtimes``, read once.
+        var languagePaths: [String] = []
 
         package enum Homes: Sendable {
             case imageWherePossible
@@ -50,10 +52,20 @@ package final class LocalProvider: VMProvider {
         configuration.stateDirectory = realPath(configuration.stateDirectory)
         configuration.runner = realPath(configuration.runner)
         configuration.runtimes = realPath(configuration.runtimes)
+        configuration.languagePaths = Self.languagePaths(configuration.runtimes)
         self.configuration = configuration
         self.logger = logger
         turnstile = Turnstile(
             directory: "\(configuration.stateDirectory)/.locks", patience: configuration.startTimeout + .seconds(10))
+    }
+
+    private static func languagePaths(_ runtimes: String) -> [String] {
+        struct Language: Decodable { var paths: [String]? }
+        let paths = Files.names(in: runtimes).flatMap { folder in
+            Files.bytes(of: "\(runtimes)/\(folder)/runtime.json")
+                .flatMap { try? JSONDecoder().decode(Language.self, from: Data($0)) }?.paths ?? []
+        }
+        return Set(paths).sorted()
     }
 
     // MARK: VMProvider
