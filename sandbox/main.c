@@ -2,15 +2,26 @@
  *
  *   server      one process from start to SIGTERM; PID 1 of a local VM (`init`). Accepts, forks, reaps, hands SSH
  *     |         connections to sshd (server.c, init.c). It reads nothing of what a client sends.
- *   supervisor  one per connection. Reads a request, starts the run, moves bytes between the socket and three pipes,
- *     |         keeps clocks and limits, answers with one exit or refused frame (supervise, run, stream, watch.c).
- *   init        PID 1 of the run's own namespaces. Mounts, writes the files, starts compiler and program, reaps, and
- *     |         reports over a socket pair (stage.c, confine.c). It executes nothing of the request itself.
- *   program     an unprivileged process under limits and a seccomp filter (policy.c), and whatever it starts.
+ *   supervisor  one per connection. Reads a request, gets a kit, launches the steps in it, moves bytes between the
+ *     |         socket and three pipes, keeps clocks and limits, answers with one exit or refused frame (supervise,
+ *     |         start, run, stream, watch.c).
+ *   init        PID 1 of the run's own namespaces. Mounts, forks the program's process, reaps, and reports over a socket
+ *     |         pair (stage.c, confine.c). It neither sees nor executes anything of the request.
+ *   program     an unprivileged process under limits and a seccomp filter (program.c, policy.c), which waits to be told
+ *               what to become, and whatever it starts.
+ *
+ * A kit is an init with its program's process, made without a request (kit.c). A supervisor makes one, or takes one from
+ *   the keeper, a child of the server that makes them ahead (keeper, nursery, pool.c). In a plain kit the process waits
+ *   before it executes anything; in a warm one an interpreter is up and waits before it reads its program: it was
+ *   started for this one run ("prespawn"), or it is a fork of one ("fork": zygote.c is loaded into that interpreter, and
+ *   stage.c and program.c with it). Whoever makes a kit, the steps are the same: so are the walls.
  *
  * Nothing survives a run: the supervisor kills the init, and the kernel kills all of its PID namespace before the init
- *   can be waited for. Each process dies with the one above it (PR_SET_PDEATHSIG), so SIGKILL to the server or to a
- *   supervisor leaves nothing either. Files go with the mount namespace's tmpfs.
+ *   can be waited for. Server, supervisor and keeper die with the one above them (PR_SET_PDEATHSIG), an init with the
+ *   other end of its control socket, so SIGKILL to any of them leaves nothing either. Files go with the mount
+ *   namespace's tmpfs.
+ * Nothing is used twice: a kit serves one run, and a zygote none. The death of keeper or zygote means nothing to runs.
+ * What a compiler made is kept by the hash of what it made it of (compiled.c), where no run can reach it.
  * Nothing is lost: the pipes are emptied after the tree is dead and before the exit frame.
  * Nothing piles up: a pipe is read only when the socket has taken the frame before it; a client sends only as much
  *   stdin as it was credited. A supervisor holds one frame of output (64 KiB) and the credited stdin (64 KiB).

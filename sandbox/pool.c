@@ -9,7 +9,7 @@ enum {
     FIRST_WANTED = 2,           /* after the first run of a kind */
     MOST_WANTED = 8,            /* light ones */
     MOST_BEGUN = 4,             /* at once; making them is work for the kernel */
-    REFILL_PAUSE_MS = 2,        /* leaves the processors to the run that has just begun */
+    REFILL_PAUSE_MS = 8,        /* leaves the processors to the run that has just begun */
     SHRINK_MS = 60 * 1000,      /* unused for so long: one less */
     FORGET_MS = 10 * 60 * 1000, /* unused for so long: none */
     FIRST_PAUSE_MS = 1000,      /* after a failure */

@@ -34,10 +34,11 @@ void lose_client(void)
     kill_run(CANCELLED);
 }
 
-static void collect_init(void)
+/* Nothing of the run is left: its init has ended, or is the last and about to. */
+static void collect_run(bool init_ended)
 {
     int status;
-    while (me.ours && wait4(me.kit.init, &status, 0, &me.usage) < 0)
+    while (init_ended && me.ours && wait4(me.kit.init, &status, 0, &me.usage) < 0)
         if (errno != EINTR)
             die_errno("wait4");
     me.alive = false;
@@ -219,9 +220,11 @@ void serve_run(void)
             flush_frame();
             grant_credit();
         }
-        if (watched[INIT].revents) {
+        bool init_ended = watched[INIT].revents;
+        if (init_ended)
             read_reports();
-            collect_init();
+        if (me.alive && (init_ended || (me.ended && me.kit.namespaced && me.stage == STAGE_RUN))) {
+            collect_run(init_ended);
             me.last_progress = monotonic_ms();
         }
         if (watched[OUTPUT].revents || !me.alive)

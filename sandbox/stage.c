@@ -209,8 +209,8 @@ static _Noreturn void watch_over(pid_t program)
                 die_errno("signalfd");
             if (reap(program, &status)) {
                 program = 0;
-                if (me->final && !me->runner->confinement.namespaces)
-                    kill_the_rest();
+                if (me->final)
+                    kill_the_rest(); /* so that the supervisor need not wait for the end of this process too */
                 report_end(status);
             }
         }

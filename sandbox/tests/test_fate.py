@@ -226,5 +226,8 @@ class WarmGroupedFateTests(GroupedFateTests):
 
         self.run_bash("sleep 60 & exit 0")
         self.assert_gone()
-        kits = sum(kind["ready"] for kind in self.runner.ask("ping")["warm"].values())
-        wait_until(lambda: len(groups()) <= kits, 2, "the group's removal")
+
+        def one_for_each_that_waits():
+            return len(groups()) == sum(kind["ready"] for kind in self.runner.ask("ping")["warm"].values())
+
+        wait_until(one_for_each_that_waits, 5, "the group's removal")
