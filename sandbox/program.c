@@ -161,7 +161,7 @@ void program_main(const struct stage *stage)
         return;
     }
     if (!runner->confinement.namespaces) {
-        prctl(PR_SET_DUMPABLE, 0); /* until it executes, other runs of the user may not look into it */
+        prctl(PR_SET_DUMPABLE, 0);                /* until it executes, other runs of the user may not look into it */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* a change of user forgets it */
             die_errno("prctl");
     }
