@@ -173,6 +173,8 @@ void kit_kill(const struct kit *kit, bool at_once)
     /* Without a namespace its end would leave its descendants to others: it ends them itself. */
     if (!at_once && !kit->namespaced && kit_order(kit, ORDER_LEAVE, 0))
         return;
+    if (!kit->namespaced && kit->init > 0)
+        tree_kill(kit->init);
     if (kit->ended >= 0)
         syscall(SYS_pidfd_send_signal, kit->ended, SIGKILL, NULL, 0);
 }

@@ -142,7 +142,7 @@ int main(int count, char **words)
     runner.pid = getpid();
     runner.keeper = -1;
     runner.compiled = compiled_open(&runner.config);
-    runner.figures = shared_memory(sizeof *runner.figures);
+    runner.figures = shared_zeroes(sizeof *runner.figures);
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
     runner.confinement = confinement_probe(&runner.config);

@@ -137,8 +137,6 @@ void program_main(const struct stage *stage)
     die_hook = fault;
     if (setsid() < 0)
         die_errno("setsid");
-    if (!runner->confinement.namespaces && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        die_errno("prctl");
     redirect(stage->input, STDIN_FILENO);
     redirect(stage->output, STDOUT_FILENO);
     redirect(stage->error, STDERR_FILENO);
@@ -162,8 +160,11 @@ void program_main(const struct stage *stage)
             die_errno("close_range"); /* nothing executes here, which would close them */
         return;
     }
-    if (!runner->confinement.namespaces)
-        prctl(PR_SET_DUMPABLE, 0); /* until it executes, other runs of the user may not look into it */
+    if (!runner->confinement.namespaces) {
+        prctl(PR_SET_DUMPABLE, 0);                /* until it executes, other runs of the user may not look into it */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* a change of user forgets it */
+            die_errno("prctl");
+    }
     if (stage->warm) {
         /* Not empty, for who reads nothing does not look again. */
         int early = open(stage->early, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -39,7 +39,7 @@ void format_into(char *buffer, size_t size, const char *format, ...) __attribute
 char *copy_text(const char *text);
 void *allocate(size_t size);
 /* Zeroes that all processes forked later share. */
-void *shared_memory(size_t size);
+void *shared_zeroes(size_t size);
 int64_t monotonic_ms(void);
 /* Whole small file into `buffer` as a C string; false (with errno) if it cannot be read. */
 bool read_text_at(int directory, const char *path, char *buffer, size_t size);

@@ -98,7 +98,7 @@ static void load_all(struct runtimes *runtimes)
 void runtimes_load(struct runtimes *runtimes, const char *directory)
 {
     runtimes->directory = copy_text(directory);
-    runtimes->versions = shared_memory(sizeof *runtimes->versions);
+    runtimes->versions = shared_zeroes(sizeof *runtimes->versions);
     runtimes_refresh(runtimes, true);
 }
 

@@ -76,6 +76,7 @@ static pid_t fork_program(int *theirs)
     if (child < 0)
         die_errno("fork");
     if (child == 0) {
+        close(ends[0]); /* or it would not see that the supervisor is gone */
         me->launch = ends[1];
         program_main(me);
         return 0;

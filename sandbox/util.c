@@ -79,7 +79,7 @@ void *allocate(size_t size)
     return memory;
 }
 
-void *shared_memory(size_t size)
+void *shared_zeroes(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)

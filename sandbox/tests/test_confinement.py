@@ -151,3 +151,52 @@ class WithoutNamespacesTests(unittest.TestCase):
     def test_as_an_ordinary_user(self):
         become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
         self.check(Runner(command=become, owner=USER), USER)
+
+    def check_ahead(self, runner):
+        """What was made ahead ends as completely, although its init is nobody's child here."""
+        self.addCleanup(runner.close)
+        runner.warm_up()
+        self.assertEqual(runner.kits("python"), 0)
+
+        def only_those_that_wait():
+            ready = sum(kind["ready"] for kind in runner.ask("ping")["warm"].values())
+            return len(commands(b"sleep\x004611")) == 0 and ready > 0
+
+        def commands(words):
+            found = []
+            for pid in runner.descendants():
+                try:
+                    if words in open(f"/proc/{pid}/cmdline", "rb").read():
+                        found.append(pid)
+                except (FileNotFoundError, ProcessLookupError):
+                    pass
+            return found
+
+        served = runner.ask("ping")["warm"]["plain"]["served"]
+        for code, fields, reason in (
+            ("(setsid sleep 4611 &); sleep 4611 & sleep 0.1; exit 4", {}, "exited"),
+            ("(setsid sleep 4611 &); sleep 4611", {"timeoutMs": 200}, "timeout"),
+            ("kill -9 $$", {}, "signaled"),
+        ):
+            wait_until(lambda: runner.kits("plain"), 5, "a kit")
+            result = runner.run("bash", code, **fields)
+            self.assertEqual(result.reason, reason)
+            wait_until(only_those_that_wait, 3, "the end of the tree")
+        connection = runner.open(language="bash", code="echo ready; (setsid sleep 4611 &); sleep 4611")
+        connection.receive_until(client.STDOUT)
+        connection.close()
+        wait_until(only_those_that_wait, 3, "the end of the tree")
+        self.assertGreaterEqual(runner.ask("ping")["warm"]["plain"]["served"], served + 3)
+        directory = runner.run("bash", "pwd").stdout.decode().strip()
+        wait_until(lambda: not os.path.exists(directory), 2, "the removal of the run's directory")
+
+    @unittest.skipUnless(shutil.which("setpriv"), "needs setpriv")
+    def test_made_ahead_as_root_without_privilege(self):
+        self.check_ahead(
+            Runner(command=["setpriv", "--bounding-set=-sys_admin,-net_admin", "--inh-caps=-all"], warm=True)
+        )
+
+    @unittest.skipUnless(shutil.which("setpriv"), "needs setpriv")
+    def test_made_ahead_as_an_ordinary_user(self):
+        become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+        self.check_ahead(Runner(command=become, owner=USER, warm=True))
