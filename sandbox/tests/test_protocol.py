@@ -408,7 +408,7 @@ class EndOfTheRunnerTests(unittest.TestCase):
         runner, connections = self.start()
         started = time.monotonic()
         self.assertEqual(runner.close(), 0)
-        self.assertLess(time.monotonic() - started, 1)
+        self.assertLess(time.monotonic() - started, 5)
         self.assertEqual(runner.programs(), [])
         for connection in connections:
             self.assertEqual(runner.finish(connection).reason, "cancelled")
