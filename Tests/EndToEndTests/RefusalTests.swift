@@ -16,7 +16,7 @@ import Testing
 
     static let cases: [Case] = [
         Case(
-            name: "unknown language", json: #"{"language":"cobol","code":""}"#, status: 422, code: "unknown_language",
+            name: "unknown language", json: #"{"language":"klingon","code":""}"#, status: 422, code: "unknown_language",
             says: "python"),
         Case(
             name: "malformed", json: #"{"language":"python","code":}"#, status: 400, code: "malformed_json",

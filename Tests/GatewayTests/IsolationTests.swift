@@ -144,6 +144,7 @@ private struct Belongings {
         let host = try await bench.fleet.hosts.add(
             name: "host-1", address: "192.0.2.1", capacity: MachineSize(vcpus: 1, memoryMb: 1_024, diskMb: 1_024),
             by: .system("test"))
+        try await bench.fleet.unknownVMs.record(["i-1": "secret-vm"], of: "local")
         self.bench = bench
         self.slug = slug
         names = [
@@ -151,11 +152,11 @@ private struct Belongings {
             "executions.before": [execution], "environments.after": [id], "audit.before": ["1"],
             "user": ["\(owner)", "owner"], "vm": [slug, id], "host": ["host-1", "\(host.id)"],
             "queue": [bench.fleet.provisionQueue.name], "job": [environment.pendingJob?.id ?? "1"],
-            "token": ["\(token.id)"],
+            "token": ["\(token.id)"], "provider": ["local"], "instance": ["i-1"],
         ]
         secrets = [
             slug, id, "secret-name", "SECRET_NAME", "secret-code", "secret-line", "\(owner)", "\(token.id)", execution,
-            "host-1", "192.0.2.1",
+            "host-1", "192.0.2.1", "secret-vm",
         ]
     }
 

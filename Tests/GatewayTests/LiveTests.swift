@@ -99,7 +99,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{"language":"cobol","code":""}"#, 422, "unknown_language", "python"),
+        (#"{"language":"klingon","code":""}"#, 422, "unknown_language", "python"),
         (
             #"{"language":"python","code":"","files":[{"path":"../x","content":""}]}"#, 422, "invalid_request",
             "files[0].path"
