@@ -174,29 +174,35 @@ extension OVHProvider {
 
     // MARK: Waiting for it
 
-    /// Waits until the instance is active and has a public IPv4 address.
-    private func awaitUsable(_ id: String, _ name: String, _ log: ProvisionLog) async throws -> OVHInstance {
+    /// Waits until the instance is active and has a public IPv4 address. Where another worker has kept an instance of
+    /// its own and removes this one, that one is waited for: to give up would be to remove it too.
+    private func awaitUsable(_ first: String, _ name: String, _ log: ProvisionLog) async throws -> OVHInstance {
         let elapsed = stopwatch(of: configuration.clock)
-        var last = "not to be seen"
+        let unseen = "not to be seen"
+        var id = first
+        var last = unseen
         while true {
+            let now = try await client.instance(id)
             // One that was just ordered may not be known everywhere yet.
-            if let now = try await client.instance(id) {
-                switch now.meaning {
-                case .running:
-                    if now.publicIPv4 != nil {
-                        await log.write(.info, "Instance \(id) is active at \(now.publicIPv4 ?? "")")
-                        return now
-                    }
-                case .broken, .goingAway, .gone:
-                    throw ProviderError(
-                        .failed, "VM '\(name)' not made: OVH made instance \(id) in vain, it is '\(now.status)'.",
-                        hint: "Often the region is short of machines: it is tried again.", isRetryable: true)
-                case .provisioning, .stopped, .parked, .unclear: break
+            let status = now?.status ?? (last == unseen ? unseen : "gone")
+            switch now?.meaning ?? (last == unseen ? .provisioning : .gone) {
+            case .running:
+                if let now, let address = now.publicIPv4 {
+                    await log.write(.info, "Instance \(id) is active at \(address)")
+                    return now
                 }
-                let status = now.meaning == .running ? "\(now.status) without a public IPv4 address" : now.status
-                if status != last { await log.write(.info, "Instance \(id) is \(status)") }
-                last = status
+            case .goingAway, .gone:
+                guard let kept = try await claim(name), kept.id != id, [.running, .provisioning].contains(kept.meaning)
+                else { throw Self.madeInVain(id, name, status) }
+                await log.write(.info, "Instance \(id) gives way to \(kept.id), which another worker has made")
+                (id, last) = (kept.id, unseen)
+                continue
+            case .broken: throw Self.madeInVain(id, name, status)
+            case .provisioning, .stopped, .parked, .unclear: break
             }
+            let told = now?.meaning == .running ? "\(status) without a public IPv4 address" : status
+            if told != last { await log.write(.info, "Instance \(id) is \(told)") }
+            last = told
             guard elapsed() + configuration.pollInterval <= configuration.patience else {
                 throw ProviderError(
                     .startTimeout,
@@ -205,5 +211,11 @@ extension OVHProvider {
             }
             try await configuration.clock.sleep(for: configuration.pollInterval)
         }
+    }
+
+    private static func madeInVain(_ id: String, _ name: String, _ status: String) -> ProviderError {
+        ProviderError(
+            .failed, "VM '\(name)' not made: OVH made instance \(id) in vain, it is '\(status)'.",
+            hint: "Often the region is short of machines: it is tried again.", isRetryable: true)
     }
 }
