@@ -79,7 +79,7 @@ extension GatewayOperations {
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
             environments: .live(fleet, providers: providers),
-            administered: fleet,
+            administered: fleet, sessions: .live(fleet),
             unreachable: { await fleet.unreachable() })
     }
 

@@ -41,6 +41,9 @@ struct GatewayOperations: Sendable {
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?
 
+    /// Of browsers. `nil`: there are none, and no pages.
+    var sessions: SessionOperations?
+
     /// `nil`: requests are not counted.
     var rate: RateGate?
 

@@ -79,14 +79,17 @@ package struct GatewayService: Service {
     package func run() async throws {
         let isShuttingDown = Latch()
         let budget = BufferBudget(bytes: configuration.bufferedOutputTotal)
-        let authentication = Authentication(authenticate: operations.authenticate)
+        let authentication = Authentication(
+            authenticate: operations.authenticate, session: operations.sessions?.authenticate)
+        let pages = PageRoutes(operations: operations, configuration: configuration)
         let metrics = GatewayMetrics(registry)
         let trpc = TRPCRouter(
             operations: operations, configuration: configuration, budget: budget, authentication: authentication,
             metrics: metrics)
         let dispatcher = Dispatcher(
-            table: RouteTable(routes: routes(isShuttingDown, budget), subtrees: [trpc.subtree]),
-            authentication: authentication, rate: operations.rate, metrics: metrics)
+            table: RouteTable(
+                routes: routes(isShuttingDown, budget) + (pages?.routes ?? []), subtrees: [trpc.subtree]),
+            authentication: authentication, rate: operations.rate, metrics: metrics, pages: pages?.shell)
         try await HTTPService(configuration: configuration, dispatcher: dispatcher, logger: logger).run(
             isShuttingDown: isShuttingDown, onRunning: onRunning)
     }

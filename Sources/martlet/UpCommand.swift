@@ -143,12 +143,14 @@ struct UpCommand: AsyncParsableCommand {
             credentials == Credentials.standardPath()
             ? ""
             : "\n         (the usual file is of another server: export MARTLET_CREDENTIALS=\(shellQuoted(credentials)))"
+        let page = await signInPage(url, account, wiring)
         console.print(
             """
 
             Martlet runs at \(url) (process \(state.pid), Ctrl-C stops it).
               data   \(installation.directory.path)
               token  \(credentials)\(otherwise)
+              pages  \(page)
 
             Try:
               curl -sN -H @\(shellQuoted(authorization)) \(url)/v1/execute \\
@@ -156,6 +158,14 @@ struct UpCommand: AsyncParsableCommand {
 
             """)
         if provision, worker { await FirstVM.make(for: account, wiring, console) }
+    }
+
+    /// Where the owner signs in by one click, once and within ten minutes.
+    private func signInPage(_ url: String, _ account: Account, _ wiring: Wiring) async -> String {
+        guard let caller = try? await wiring.fleet.authenticator.authenticate(account.admin.token),
+            let code = try? await wiring.fleet.webSessions.makeCode(for: caller.tokenID)
+        else { return "\(url)/login" }
+        return "\(url)/login?code=\(code)"
     }
 
     private func rest(_ wiring: Wiring, _ console: Console) async {
