@@ -132,18 +132,18 @@ struct UpCommand: AsyncParsableCommand {
         let credentials = try await account.save(url: url)
         console.finish(.done, url)
         let authorization = Credentials.authorizationPath(beside: credentials)
+        let page = await signInPage(url, account, wiring)
         console.event(
             UpEvent(
                 event: "ready", url: url, pid: state.pid, dataDirectory: installation.directory.path,
                 credentials: credentials, authorization: authorization,
                 // Of servers started here only: others' URLs may hold passwords.
                 databaseURL: wiring.settings.databaseURL == nil ? state.databaseURL : nil,
-                redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil))
+                redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil, signIn: page))
         let otherwise =
             credentials == Credentials.standardPath()
             ? ""
             : "\n         (the usual file is of another server: export MARTLET_CREDENTIALS=\(shellQuoted(credentials)))"
-        let page = await signInPage(url, account, wiring)
         console.print(
             """
 
@@ -201,5 +201,6 @@ struct UpEvent: Encodable {
     var authorization: String?
     var databaseURL: String?
     var redisURL: String?
+    var signIn: String?
     var message: String?
 }

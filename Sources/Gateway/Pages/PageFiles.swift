@@ -88,9 +88,9 @@ package enum BrowserLibrary: String, CaseIterable, Sendable {
 
     /// CodeMirror's modes of the languages that there are.
     private static let modes = [
-        "clike", "clojure", "cobol", "coffeescript", "commonlisp", "crystal", "d", "erlang", "forth", "fortran", "gas",
+        "clike", "clojure", "cobol", "coffeescript", "commonlisp", "crystal", "d", "erlang", "forth", "fortran",
         "go", "groovy", "haskell", "javascript", "lua", "mllike", "octave", "pascal", "perl", "python", "r", "ruby",
-        "rust", "scheme", "shell", "sql", "swift", "tcl", "vb",
+        "rust", "scheme", "shell", "sql", "swift", "tcl", "vb", "vhdl", "z80",
     ]
 }
 

@@ -21,14 +21,11 @@ struct PageRoutes: Sendable {
     var routes: [Route] {
         [AssetRoutes(files: shell.files).route]
             + SignInRoutes(shell: shell, sessions: sessions, configuration: configuration).routes
+            + PlaygroundRoutes(shell: shell, operations: operations).routes
             + [
-                .page(.get, "/") { exchange, caller, _ in
-                    try await shell.show(
-                        exchange, "playground", title: "Playground", section: .playground, caller: caller)
-                },
                 .page(.get, "/my-vm") { exchange, caller, _ in
                     try await shell.show(exchange, "my-vm", title: "My VM", section: .vm, caller: caller)
-                },
+                }
             ]
     }
 }
