@@ -69,7 +69,8 @@ package struct GatewayService: Service {
                 + EnvironmentRoutes(
                     operations: operations.environments, executions: executions, configuration: configuration
                 ).routes
-                + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
+                + VMRoutes(operations: operations, configuration: configuration).routes
+                + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes
                 + AdminRoutes(fleet: operations.administered, configuration: configuration).routes
                 + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)

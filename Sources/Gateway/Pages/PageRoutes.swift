@@ -22,11 +22,7 @@ struct PageRoutes: Sendable {
         [AssetRoutes(files: shell.files).route]
             + SignInRoutes(shell: shell, sessions: sessions, configuration: configuration).routes
             + PlaygroundRoutes(shell: shell, operations: operations).routes
-            + [
-                .page(.get, "/my-vm") { exchange, caller, _ in
-                    try await shell.show(exchange, "my-vm", title: "My VM", section: .vm, caller: caller)
-                }
-            ]
+            + MyVMRoutes(shell: shell, operations: operations, configuration: configuration).routes
     }
 }
 

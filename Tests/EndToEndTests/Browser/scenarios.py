@@ -151,6 +151,68 @@ sys.stderr.write("\x1b[32mgreen error\x1b[0m\n")
 '''
 
 
+HOSTILE_NAME = "<img src=x onerror=alert(1)>\"'\u0301&"
+
+
+def my_vm(site):
+    if site.call("GET", "/v1/vm")["vm"]:
+        site.call("POST", "/v1/vm/start")
+        site.vm_until("running")
+        site.call("DELETE", "/v1/vm")
+        site.vm_until(None)
+    with site.visit("/my-vm") as page:
+        expect(page.locator("#none")).to_contain_text("You have no VM yet.")
+        page.evaluate("""() => { window.said = new Set(); new MutationObserver(() => window.said.add(
+            document.getElementById('vm-state').textContent)).observe(document.getElementById('vm-state'),
+            { childList: true, attributes: true }) }""")
+        page.get_by_role("button", name="Make my VM").click()
+        state = page.locator("#vm-state")
+        expect(state).to_have_text("running", timeout=60_000)
+        assert "being made" in page.evaluate("[...window.said]"), page.evaluate("[...window.said]")
+        expect(page.locator("#log")).to_contain_text("Provisioning complete")
+        expect(page.locator("#vm-facts")).to_contain_text("vCPU")
+        expect(page.locator("#audit")).to_contain_text("create")
+        # Another window is told of what is done in this one, and of what a program does.
+        with page.context.expect_page() as opened:
+            page.evaluate("window.open('/my-vm')")
+        other = opened.value
+        other.wait_for_load_state("load")
+        other.evaluate("Object.defineProperty(document, 'hidden', { get: () => false })")
+        other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(other.locator("#vm-state")).to_have_text("running")
+        page.bring_to_front()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(state).to_have_text("asleep", timeout=60_000)
+        expect(other.locator("#vm-state")).to_have_text("asleep", timeout=15_000)
+        other.close()
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(state).to_have_text("running", timeout=60_000)
+        expect(page.locator("#vm-facts")).to_contain_text("Stops when idle")
+        # Another environment, with a name that would be HTML.
+        page.get_by_role("button", name="New environment").click()
+        page.fill("#new-name", HOSTILE_NAME)
+        page.fill("#new-hours", "2")
+        page.fill("#new-variables", "GREETING=hello")
+        page.get_by_role("button", name="Make it").click()
+        row = page.locator("#environments tr").filter(has_text="<img src=x")
+        expect(row).to_contain_text("running", timeout=60_000)
+        expect(row).to_contain_text("in 2 hours")
+        assert page.locator("#environments img").count() == 0
+        row.get_by_role("button", name="Destroy").click()
+        expect(page.get_by_role("dialog")).to_contain_text(HOSTILE_NAME)
+        page.keyboard.press("Escape")
+        expect(row).to_contain_text("running")
+        row.get_by_role("button", name="Destroy").click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(row).to_have_count(0, timeout=60_000)
+        page.get_by_role("button", name="Destroy", exact=True).click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.locator("#none")).to_be_visible(timeout=60_000)
+        site.vm_until(None)
+        page.get_by_role("button", name="Make my VM").click()
+        expect(state).to_have_text("running", timeout=60_000)
+
+
 def hostile_output(site):
     with site.visit(permissions=["clipboard-read", "clipboard-write"]) as page:
         page.evaluate("navigator.clipboard.writeText('mine')")

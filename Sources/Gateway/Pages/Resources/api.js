@@ -63,11 +63,14 @@ export async function* lines(response) {
   }
 }
 
-/** Server-sent events of the given names, until `stop` is called; the browser reconnects by itself. */
+/**
+ * Server-sent events of the given names; the browser reconnects by itself. Not while the page is hidden: browsers open six
+ * connections to a server, over all tabs.
+ */
 export function follow(path, handlers, onState = () => {}) {
   let source
-  let isOver = false
   const open = () => {
+    source?.close()
     source = new EventSource(path)
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)))
@@ -76,9 +79,13 @@ export function follow(path, handlers, onState = () => {}) {
     source.onerror = () => {
       onState(false)
       // Refused rather than cut: the browser gives up, and the server may only be on its way down or up.
-      if (source.readyState === EventSource.CLOSED && !isOver) setTimeout(() => isOver || open(), 3000)
+      const closed = source
+      if (closed.readyState === EventSource.CLOSED) setTimeout(() => { if (source === closed && !document.hidden) open() }, 3000)
     }
   }
-  open()
-  return () => { isOver = true; source.close() }
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) open()
+    else { source?.close(); source = null }
+  })
+  if (!document.hidden) open()
 }
