@@ -47,7 +47,7 @@ extension GatewayOperations {
         operations.startVM = { _, _ in answer }
         operations.stopVM = { _, _ in answer }
         operations.destroyVM = { _, _ in answer }
-        operations.createVM = { _, _, _ in answer }
+        operations.createVM = { _, _, _, _ in answer }
         return operations
     }
 }

@@ -176,7 +176,7 @@ import Testing
         var operations = GatewayOperations.seeded
         let made = Latch()
         operations.trpc.vm = { _ in made.isOpen ? .example : nil }
-        operations.createVM = { [operations] caller, id, _ in
+        operations.createVM = { [operations] caller, _, id, _ in
             made.open()
             return try await operations.startVM(caller, id)
         }
