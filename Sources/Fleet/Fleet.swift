@@ -54,7 +54,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups, Schema.webSessions, Schema.samples,
+            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples,
         ]
     }
 
@@ -76,7 +76,7 @@ package final class Fleet: Sendable {
             database: database, capacity: configuration.cachedTokens, lifetime: .seconds(60))
         tokens = TokenStore(database: database, authenticator: authenticator)
         webSessions = WebSessionStore(database: database, redis: redis, authenticator: authenticator)
-        executions = ExecutionStore(database: database)
+        executions = ExecutionStore(database: database, journal: ExecutionJournal(redis: redis))
         audit = AuditLog(database: database)
         provisionLog = ProvisionLogStore(redis: redis, logger: logger)
         signals = EnvironmentSignals(redis: redis, logger: logger)
