@@ -164,7 +164,9 @@ extension LiveTests {
         @Test func aLibraryThatIsNotInstalledIsNamedAndDoneWithout() async throws {
             let files = try PageFiles(directory: Self.resources, libraries: "/nowhere")
             #expect(files.missing == BrowserLibrary.allCases)
-            try await LiveTests().withBench { $0.pages = files } _: { bench in
+            try await LiveTests().withBench {
+                $0.pages = files
+            } _: { bench in
                 let session = try #require(try await bench.fleet.webSessions.begin(token: bench.token))
                 let page = try await Site(bench: bench, cookie: session).call("GET", "/")
                 #expect(page.status == 200 && page.text.contains("<code>libjs-codemirror</code>"))
