@@ -44,6 +44,7 @@ package final class Fleet: Sendable {
     package let provisionQueue: JobQueue
     package let controlQueue: JobQueue
     package let queues: QueueDesk
+    package let samples: FleetSampleStore
 
     /// For what has no store here: advisory locks, LISTEN, health checks.
     package let database: PostgresPool
@@ -53,7 +54,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups, Schema.webSessions, Schema.routes,
+            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples,
         ]
     }
 
@@ -89,6 +90,7 @@ package final class Fleet: Sendable {
             database: database, secretBox: secrets, outbox: outbox, signals: signals, sessions: sessions,
             audit: audit, logger: logger)
         queues = QueueDesk(queues: [provisionQueue, controlQueue], environments: environments, audit: audit)
+        samples = FleetSampleStore(database: database, queues: queues)
         unknownVMs = UnknownVMStore(database: database, environments: environments, outbox: outbox)
     }
 }

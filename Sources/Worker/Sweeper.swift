@@ -59,6 +59,8 @@ struct Sweeper: Sendable {
             Sweep("history", every: configuration.pruneInterval) {
                 try await time.pruneExecutions(olderThan: configuration.executionsKept)
             },
+            // Several times a minute, so that none is missed.
+            Sweep("samples", every: configuration.sampleInterval) { try await fleet.samples.record() },
             Sweep("answers", every: configuration.pruneInterval) { try await time.pruneAnswers() },
             Sweep("sessions", every: configuration.pruneInterval) { try await time.pruneSessions() },
         ]

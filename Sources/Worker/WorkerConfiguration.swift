@@ -20,6 +20,7 @@ package struct WorkerConfiguration: Sendable {
     package var sweepInterval = Duration.seconds(15)
     package var reconcileInterval = Duration.seconds(30)
     package var lostInterval = Duration.seconds(5)
+    package var sampleInterval = Duration.seconds(20)
     package var pruneInterval = Duration.seconds(3_600)
     package var relayInterval = Duration.seconds(1)
     /// How often it looks for setups that nobody is at.

@@ -98,7 +98,13 @@ struct Wiring: Sendable {
     private var pageFiles: PageFiles {
         get throws {
             do {
-                return try PageFiles(directory: settings.pages)
+                let files = try PageFiles(directory: settings.pages)
+                if !files.missing.isEmpty {
+                    Logger(label: "martlet.gateway").warning(
+                        "pages do without browser libraries that are not installed",
+                        metadata: ["packages": "\(files.missing.map(\.rawValue).joined(separator: " "))"])
+                }
+                return files
             } catch {
                 throw OperatorError(
                     .invalidSetting, "The pages in '\(settings.pages)' cannot be read: \(error)",

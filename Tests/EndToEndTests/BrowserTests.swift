@@ -8,7 +8,8 @@ import Testing
 @Suite(.serialized, SharedMartlet(), .timeLimit(.minutes(15))) struct BrowserTests {
     @Test(
         arguments: [
-            "signing_in", "streaming", "cancelling", "typing", "waking", "my_vm", "hostile_output", "long_output",
+            "signing_in", "streaming", "cancelling", "typing", "waking", "my_vm", "administering", "hostile_output",
+            "long_output",
             "colouring",
             "keyboard", "accessibility",
         ])

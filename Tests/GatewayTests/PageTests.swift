@@ -161,6 +161,28 @@ extension LiveTests {
             }
         }
 
+        @Test func aLibraryThatIsNotInstalledIsNamedAndDoneWithout() async throws {
+            let files = try PageFiles(directory: Self.resources, libraries: "/nowhere")
+            #expect(files.missing == BrowserLibrary.allCases)
+            try await LiveTests().withBench {
+                $0.pages = files
+            } _: { bench in
+                let session = try #require(try await bench.fleet.webSessions.begin(token: bench.token))
+                let page = try await Site(bench: bench, cookie: session).call("GET", "/")
+                #expect(page.status == 200 && page.text.contains("<code>libjs-codemirror</code>"))
+            }
+        }
+
+        @Test func adminsPagesAreForAdmins() async throws {
+            try await withSite { site in
+                for path in ["/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"] {
+                    let page = try await site.call("GET", path)
+                    #expect(page.status == 403 && page.text.contains("This page is for admins."), "\(path)")
+                    #expect(!page.text.contains(#"href="/admin"#), "\(path)")
+                }
+            }
+        }
+
         @Test func errorsTellPeopleWhatToDoAndProgramsTheirCode() async throws {
             try await withSite { site in
                 let person = try await site.call("GET", "/nothing")

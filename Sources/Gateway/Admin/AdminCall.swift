@@ -65,6 +65,23 @@ struct AdminCall: Sendable {
         try await exchange.respond(status, json: ["vm": view])
     }
 
+    /// Answers with what is read now or, if that is asked for, live: again every few seconds in which it has changed.
+    /// - Parameter part: what of it to compare; all of it where nothing is said.
+    func respond<Value: Encodable & Sendable>(
+        live event: String, comparing part: (@Sendable (Value) -> any Encodable & Sendable)? = nil,
+        _ read: @escaping @Sendable () async throws -> Value
+    ) async throws {
+        guard target.isSet("follow"), exchange.head.method == .get else {
+            return try await exchange.respond(json: try await read())
+        }
+        try await LiveAnswer(event: event) {
+            let value = try await read()
+            return (value, try part.map { try JSONView.encode($0(value)) } ?? JSONView.encode(value))
+        }.answer(exchange) { changed in
+            try await Wakes.each(AsyncStream<Void> { _ in }, atLeastEvery: .seconds(3), changed)
+        }
+    }
+
     func body() async throws -> [UInt8] {
         try await exchange.jsonBody(upTo: 65_536, within: configuration.bodyTimeout)
     }
@@ -125,6 +142,19 @@ struct AdminRoutes: Sendable {
             }
             try await handle(AdminCall(exchange, caller, parameters, fleet, configuration))
         }
+    }
+
+    static let follow = RouteDescription.Parameter.query(
+        "follow", "Live, as server-sent events, unless it is `0` or `false`.", Schema.string(""))
+
+    /// What is answered as JSON, or live as events of that name.
+    static func live(_ event: String, _ summary: String, _ schema: JSONValue) -> RouteDescription.Answer {
+        .init(
+            status: .ok, summary: summary,
+            contents: [
+                .init(type: "application/json", schema: schema),
+                .init(type: "text/event-stream", schema: Schemas.serverSent([event])),
+            ])
     }
 
     private static let parts: [String: RouteDescription.Parameter] = [

@@ -11,10 +11,13 @@ extension AdminRoutes {
 
     var queues: [Route] {
         [
-            route(.get, "/queues", "ListQueues", "The queues", .json("", Schemas.list("queues", of: "Queue"))) {
-                call in
-                let reports = try await call.fleet.queues.reports()
-                try await call.exchange.respond(json: ["queues": reports.map { QueueView($0) }])
+            route(
+                .get, "/queues", "ListQueues", "The queues", query: [Self.follow],
+                Self.live("queues", "", Schemas.list("queues", of: "Queue"))
+            ) { call in
+                try await call.respond(live: "queues") { [fleet = call.fleet] in
+                    ["queues": try await fleet.queues.reports().map { QueueView($0) }]
+                }
             },
             route(.get, "/queues/{queue}", "GetQueue", "One queue", .json("", Self.queue)) { call in
                 let report = try await call.fleet.queues.report(call.named("queue"))

@@ -6,13 +6,38 @@ extension AdminRoutes {
     var reports: [Route] {
         [
             route(
-                .get, "/stats", "GetStats", "The fleet at a glance",
-                .json("Counted now.", Schemas.wrapped("stats", Schema.reference("Stats")))
+                .get, "/stats", "GetStats", "The fleet at a glance", query: [Self.follow],
+                Self.live("stats", "Counted now.", Schemas.wrapped("stats", Schema.reference("Stats")))
             ) { call in
-                let stats = StatsView(
-                    try await call.fleet.stats(), perMinute: try await call.fleet.executions.perMinute(),
-                    queues: try await call.fleet.queues.reports())
-                try await call.exchange.respond(json: ["stats": stats])
+                try await call.respond(live: "stats") { [fleet = call.fleet] in
+                    [
+                        "stats": StatsView(
+                            try await fleet.stats(), perMinute: try await fleet.executions.perMinute(),
+                            queues: try await fleet.queues.reports())
+                    ]
+                }
+            },
+            route(
+                .get, "/samples", "ListSamples", "What the fleet was like",
+                detail: "A sample a minute is kept for a week; told are at most 240, of stretches of the same length.",
+                query: [.query("hours", "How far back; 24.", Schema.integer("", FleetSampleStore.hours))],
+                .json(
+                    "Oldest first.",
+                    Schema.view(
+                        "",
+                        [
+                            "stepMinutes": Schema.integer("How long a stretch is."),
+                            "samples": Schema.array("", of: Schema.reference("FleetSample")),
+                        ]))
+            ) { call in
+                struct Answer: Encodable {
+                    let stepMinutes: Int
+                    let samples: [FleetSampleView]
+                }
+                let hours = try call.target.number("hours", FleetSampleStore.hours) ?? 24
+                let told = try await call.fleet.samples.list(hours: hours)
+                try await call.exchange.respond(
+                    json: Answer(stepMinutes: told.stepMinutes, samples: told.samples.map { FleetSampleView($0) }))
             },
             route(
                 .get, "/audit", "SearchAudit", "Who did what, newest first",

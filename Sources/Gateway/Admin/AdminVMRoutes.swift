@@ -20,8 +20,9 @@ extension AdminRoutes {
                     .query("search", "What slug or name begin with.", Schema.string("")),
                     .query("destroyed", "Also those that are no more.", Schema.boolean("")),
                     .query("limit", "Most of them in this page; 100.", Schema.integer("", 1...200)),
-                    .query("after", "The id of the last of the page before.", Schema.id("")),
-                ], .json("A page.", Schemas.list("vms", of: "AdminVM")), errors: [.userNotFound, .hostNotFound],
+                    .query("after", "The id of the last of the page before.", Schema.id("")), Self.follow,
+                ], Self.live("vms", "A page.", Schemas.list("vms", of: "AdminVM")),
+                errors: [.userNotFound, .hostNotFound],
                 listVMs),
             route(
                 .get, "/vms/{vm}", "GetVM", "One VM", .json("", Schemas.wrapped("vm", Schema.reference("AdminVM")))
@@ -82,8 +83,16 @@ extension AdminRoutes {
         let limit = try call.target.limit(1...200) ?? 100
         if let owner = call.target["owner"] { filter.owner = try await call.user(owner).id }
         if let host = call.target["host"] { filter.host = try await call.host(host).id }
-        let page = try await call.fleet.environments.search(filter, limit: limit, after: after)
-        try await call.exchange.respond(json: ["vms": try await call.views(page)])
+        try await call.respond(
+            live: "vms",
+            // Seconds pass; that is no change.
+            comparing: { (answer: [String: [AdminVMView]]) in
+                answer["vms"]?.map { $0.environment.with(runtimeSeconds: 0) }
+            }
+        ) { [filter] in
+            let page = try await call.fleet.environments.search(filter, limit: limit, after: after)
+            return ["vms": try await call.views(page)]
+        }
     }
 
     private var changes: [Route] {

@@ -1,6 +1,37 @@
 import Fleet
 import Foundation
 
+/// What the fleet was like in a stretch of time.
+struct FleetSampleView: Encodable, Sendable {
+    var at: Date
+    var running: Double
+    var asleep: Double
+    var moving: Double
+    var failed: Double
+    var executionsPerMinute: Double
+    var failedExecutionsPerMinute: Double
+    var coldStartsPerMinute: Double
+    @Nullable var coldStartMs: Double?
+    var waitingJobs: Int
+    var activeJobs: Int
+    var failedJobs: Int
+
+    init(_ sample: FleetSample) {
+        at = sample.at
+        running = sample.running
+        asleep = sample.asleep
+        moving = sample.moving
+        failed = sample.failed
+        executionsPerMinute = sample.executions
+        failedExecutionsPerMinute = sample.failedExecutions
+        coldStartsPerMinute = sample.coldStarts
+        coldStartMs = sample.coldStartMs
+        waitingJobs = sample.waitingJobs
+        activeJobs = sample.activeJobs
+        failedJobs = sample.failedJobs
+    }
+}
+
 /// The fleet at a glance.
 struct StatsView: Encodable, Sendable {
     struct Executions: Encodable, Sendable {

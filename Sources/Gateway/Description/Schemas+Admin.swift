@@ -7,7 +7,7 @@ extension Schemas {
             ("User", user), ("NewUser", newUser), ("UserChange", userChange), ("QuotaOverrides", quotaOverrides),
             ("AdminVM", adminVM), ("UnknownVM", unknownVM), ("WakeReason", wakeReason),
             ("TimelineEvent", timelineEvent), ("Host", host),
-            ("NewHost", newHost), ("Queue", queue), ("Job", job), ("Stats", stats),
+            ("NewHost", newHost), ("Queue", queue), ("Job", job), ("Stats", stats), ("FleetSample", sample),
         ]
     }
 
@@ -132,6 +132,19 @@ extension Schemas {
     // MARK: Statistics
 
     private static let counts = Schema.map("", of: Schema.integer(""))
+
+    private static let sample = Schema.view(
+        "What the fleet was like in a stretch of time.",
+        [
+            "at": Schema.date("Its begin."), "running": Schema.number("Environments, on average; so too below."),
+            "asleep": Schema.number(""), "moving": Schema.number(""), "failed": Schema.number(""),
+            "executionsPerMinute": Schema.number("That began."),
+            "failedExecutionsPerMinute": Schema.number("Of them, those that never ran or were lost."),
+            "coldStartsPerMinute": Schema.number("Environments that came to run."),
+            "coldStartMs": Schema.number("From asking for it on, on average.", isNullable: true),
+            "waitingJobs": Schema.integer("Of all queues, at most; so too below."),
+            "activeJobs": Schema.integer(""), "failedJobs": Schema.integer(""),
+        ])
 
     private static let stats = Schema.view(
         "The fleet at a glance; of environments the living ones.",

@@ -29,7 +29,7 @@ struct PageShell: Sendable {
             case .vm: "/my-vm"
             case .terminal: "/terminal"
             case .files: "/files"
-            case .admin: "/admin/vms"
+            case .admin: "/admin"
             }
         }
     }

@@ -7,12 +7,14 @@ then is put into DIRECTORY.
 """
 
 import json
+import os
 import sys
 import time
 import traceback
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import expect, sync_playwright
@@ -34,6 +36,7 @@ class Site:
 
     def __init__(self, url, token, link, directory, chromium):
         self.url, self.token, self.link, self.directory, self.chromium = url, token, link, directory, chromium
+        self.data = Path(os.environ.get("MARTLET_DATA_DIR", f"{directory}/data"))
         self.page = None
 
     @contextmanager

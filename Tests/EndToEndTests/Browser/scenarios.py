@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 
 from browser import finished, run_code, shift, write_code
 
-PAGES = ["/", "/my-vm"]
+PAGES = [
+    "/", "/my-vm", "/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"]
 SIGHTS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -338,3 +339,104 @@ def keyboard(site):
         page.reload()
         assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def administering(site):
+    hostile = f"{HOSTILE_NAME}{time.time_ns() % 100_000}"
+    with site.visit("/admin/users") as page:
+        page.get_by_role("button", name="New user").click()
+        page.get_by_label("Name", exact=True).fill(hostile)
+        page.get_by_role("button", name="Make the user").click()
+        expect(page.locator("#detail-title")).to_have_text(hostile)
+        page.get_by_label("Name of a new token").fill("first")
+        page.get_by_role("button", name="Make a token").click()
+        expect(page.locator(".secret")).to_contain_text("mlt_")
+        token = page.locator(".secret").text_content()
+        page.get_by_role("dialog").get_by_label("Tier").select_option("pro")
+        page.get_by_role("button", name="Change", exact=True).click()
+        expect(page.locator("#messages")).to_contain_text("was changed")
+        page.get_by_role("button", name="Close").click()
+        page.fill("#f-search", hostile[:8])
+        row = page.locator("#rows tr").filter(has_text=hostile)
+        expect(row).to_contain_text("pro")
+        assert page.locator("#rows img, dialog img").count() == 0
+        row.get_by_role("checkbox").check()
+        page.get_by_role("button", name="Suspend", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Suspend").click()
+        expect(row).to_contain_text("suspended")
+        row.get_by_role("checkbox").check()
+        page.get_by_role("button", name="Resume", exact=True).click()
+        expect(row).to_contain_text("allowed")
+    # Who is no admin sees no such page, and no way to one.
+    own, site.token = site.token, token
+    with site.visit("/admin/vms") as page:
+        expect(page.locator("h1")).to_have_text("This is not for you")
+        expect(page.get_by_role("link", name="Admin")).to_have_count(0)
+        page.goto("/my-vm")
+        expect(page.locator("#none")).to_be_visible()
+    site.token = own
+
+    # A VM whose home is gone for a while fails to start; its job is retried.
+    slug = site.call("POST", "/v1/environments", {"name": hostile, "vcpus": 1, "memoryMb": 1024, "diskMb": 1024})["environment"]["slug"]
+    environment = wait_for(site, slug, "running")
+    site.call("POST", f"/v1/environments/{slug}/stop")
+    wait_for(site, slug, "stopped")
+    homes = site.data / "vms" / f"mlt-{environment['id']}"
+    with site.visit(f"/admin/vms?search={slug}") as page:
+        row = page.locator("#rows tr").filter(has_text=slug)
+        expect(row).to_contain_text("asleep")
+        (homes / "home.img").rename(homes / "home.img.away")
+        row.get_by_role("checkbox").check()
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(row).to_contain_text("failed", timeout=60_000)
+        row.get_by_role("button", name=hostile).click()
+        expect(page.locator("#detail")).to_contain_text("home is gone")
+        assert page.locator("#detail img").count() == 0
+        page.goto("/admin/queues?queue=vm-control&state=failed")
+        job = page.locator("#rows tr").filter(has_text=environment["id"])
+        expect(job).to_contain_text("home is gone", timeout=30_000)
+        job.get_by_role("button", name="start").first.click()
+        expect(page.get_by_role("dialog")).to_contain_text("Failures")
+        page.get_by_role("button", name="Close").click()
+        (homes / "home.img.away").rename(homes / "home.img")
+        job.get_by_role("button", name="Retry").click()
+        expect(page.locator("#messages")).to_contain_text("done again")
+        wait_for(site, slug, "running")
+        expect(job).to_have_count(0, timeout=15_000)
+        page.get_by_role("button", name="Pause vm-provision").click()
+        expect(page.get_by_role("button", name="Resume vm-provision")).to_be_visible()
+        page.get_by_role("button", name="Resume vm-provision").click()
+        expect(page.get_by_role("button", name="Pause vm-provision")).to_be_visible()
+        page.goto("/admin/audit?action=queue.")
+        expect(page.locator("#rows")).to_contain_text("queue.pause")
+        page.fill("#f-action", "job.")
+        expect(page.locator("#rows")).not_to_contain_text("queue.pause")
+        assert "action=job." in page.url
+        page.goto("/admin/hosts")
+        page.get_by_role("button", name="Add a host").click()
+        for label, value in [("Name", "fc-1"), ("Address", "10.0.0.11"), ("Processors", "8"), ("Memory, MB", "16384"), ("Disk, MB", "100000")]:
+            page.get_by_label(label, exact=True).fill(value)
+        page.get_by_role("button", name="Add it").click()
+        expect(page.locator("#rows")).to_contain_text("0 of 8")
+        page.get_by_role("button", name="Cordon fc-1").click()
+        expect(page.locator("#rows")).to_contain_text("cordoned")
+        page.get_by_role("button", name="Remove fc-1").click()
+        page.get_by_role("button", name="Remove it").click()
+        expect(page.locator("#rows")).to_contain_text("No hosts.")
+    with site.visit("/admin") as page:
+        expect(page.locator("#tiles")).to_contain_text("Runs in the last hour")
+        for name in ["vms", "runs", "starts", "jobs"]:
+            expect(page.locator(f"#chart-{name} path.curve").first).to_be_attached(timeout=90_000)
+        assert "running" in page.locator("#chart-vms svg").get_attribute("aria-label")
+    site.call("DELETE", f"/v1/admin/vms/{slug}")
+    wait_for(site, slug, "destroyed")
+
+
+def wait_for(site, slug, state, seconds=60):
+    deadline = time.monotonic() + seconds
+    while True:
+        vm = site.call("GET", f"/v1/admin/vms/{slug}")["vm"]
+        if vm["state"] == state:
+            return vm
+        assert time.monotonic() < deadline, f"{slug} did not become {state}: {vm}"
+        time.sleep(0.1)

@@ -64,7 +64,7 @@ export async function* lines(response) {
 }
 
 /**
- * Server-sent events of the given names; the browser reconnects by itself. Not while the page is hidden: browsers open six
+ * Server-sent events of the given names, until what this returns is called; the browser reconnects by itself. Not while the page is hidden: browsers open six
  * connections to a server, over all tabs.
  */
 export function follow(path, handlers, onState = () => {}) {
@@ -83,9 +83,15 @@ export function follow(path, handlers, onState = () => {}) {
       if (closed.readyState === EventSource.CLOSED) setTimeout(() => { if (source === closed && !document.hidden) open() }, 3000)
     }
   }
-  document.addEventListener('visibilitychange', () => {
+  const show = () => {
     if (!document.hidden) open()
     else { source?.close(); source = null }
-  })
+  }
+  document.addEventListener('visibilitychange', show)
   if (!document.hidden) open()
+  return () => {
+    document.removeEventListener('visibilitychange', show)
+    source?.close()
+    source = null
+  }
 }
