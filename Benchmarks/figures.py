@@ -55,7 +55,8 @@ class Report:
             print(self.line(row), flush=True)
 
     def lack(self, name, reason):
-        self.missing[name] = str(reason).strip().splitlines()[-1][:160] if str(reason).strip() else "no reason given"
+        lines = str(reason).strip().splitlines() or ["no reason given"]
+        self.missing[name] = " / ".join(line.strip() for line in lines)[:400]
         if not self.is_quiet:
             print(f"{name:48}   missing: {self.missing[name]}", flush=True)
 

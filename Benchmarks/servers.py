@@ -4,6 +4,7 @@ All listen on loopback or a socket in a temporary directory. What takes minutes 
 """
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -20,7 +21,7 @@ from calls import Client, Refused
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = "/usr/bin/python3"
 JUPYTER = ROOT / ".build/bench-jupyter"
-ENGINE_DATA = ROOT / ".build/bench-docker"
+ENGINE = ROOT / ".build/docker-engine"  # the tests' own, so that the base of the image is fetched once
 IMAGE, BASE = "martlet/vm:latest", "martlet/debian:bookworm"
 
 
@@ -208,16 +209,21 @@ def docker_engine(directory, binary):
         if not shutil.which(program):
             raise Refused(f"{program} is not installed")
     os.mkdir(directory)
-    ENGINE_DATA.mkdir(parents=True, exist_ok=True)
+    ENGINE.mkdir(parents=True, exist_ok=True)
+    lock = open(ENGINE / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Refused("tests use the private Docker engine") from None
     engine = Engine(f"{directory}/docker.sock")
     pathlib.Path(directory, "daemon.json").write_text("{}")  # not /etc/docker's
     with open(f"{directory}/log", "wb") as log:
         process = subprocess.Popen(
-            ["dockerd", "--data-root", ENGINE_DATA, "--exec-root", f"{directory}/exec", "--pidfile",
+            ["dockerd", "--data-root", ENGINE / "data", "--exec-root", f"{directory}/exec", "--pidfile",
              f"{directory}/pid", "--config-file", f"{directory}/daemon.json", "--host", engine.host, "--bridge", "none",
              "--default-address-pool", "base=10.214.0.0/16,size=24", "--ip-forward=false", "--iptables=false",
-             "--cgroup-parent", "/martlet-bench", "--containerd-namespace", "martlet-bench",
-             "--containerd-plugins-namespace", "martlet-bench-plugins", "--log-level", "warn"],
+             "--cgroup-parent", "/martlet-test", "--containerd-namespace", "martlet-test",
+             "--containerd-plugins-namespace", "martlet-test-plugins", "--log-level", "warn"],
             stdout=log, stderr=log)
     try:
         until(lambda: engine.call("GET", "/_ping"), 60, "answer of dockerd", process)
@@ -236,5 +242,6 @@ def docker_engine(directory, binary):
         engine.remove_everything()
     finally:
         end(process)
-        for arguments in (["--lazy", f"{directory}/exec/netns/default"], ["--recursive", ENGINE_DATA]):
+        for arguments in (["--lazy", f"{directory}/exec/netns/default"], ["--recursive", ENGINE / "data"]):
             subprocess.run(["umount", *arguments], stderr=subprocess.DEVNULL)
+        lock.close()
