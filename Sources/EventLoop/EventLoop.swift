@@ -10,7 +10,7 @@ import Synchronization
 /// waiting for the descriptor suspends a task, never a thread.
 ///
 /// One turn of the loop: wait for events (at most until the next timer), run the handlers of ready descriptors, run
-/// due timers, then run every job and block that was enqueued meanwhile. Other threads write to an eventfd, but only
+/// due timers, then run every job and block that was enqueued meanwhile, and what these enqueue, a few times over. Other threads write to an eventfd, but only
 /// when the loop is about to wait or waiting. Loops live as long as the process: there is no shutdown to get wrong.
 ///
 /// `@unchecked Sendable`: `thread` is written once before `start` returns, and
@@ -56,6 +56,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// change of threads. For what answers a request; what computes for long keeps the loop from all its descriptors.
     package let tasks: any TaskExecutor
 
+    /// Descriptors and timers wait for no more than so many rounds of jobs.
+    private static let roundsInOneTurn = 16
     private static let turn = Atomic<Int>(0)
 
     /// The next loop of ``pool``, in turn: where a new connection goes that has no reason to prefer one.
@@ -183,20 +185,24 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
             for event in events.prefix(Int(max(0, count))) { dispatch(event) }
             let now = ContinuousClock.now
             while let block = timers.popDue(now) { block() }
-            queue.inbox.withLock { inbox in
-                swap(&inbox.jobs, &jobs)
-                swap(&inbox.blocks, &blocks)
-            }
-            for block in blocks { block() }
-            for job in jobs {
-                if job.isOfTask {
-                    job.job.runSynchronously(on: tasks)
-                } else {
-                    job.job.runSynchronously(on: asUnownedSerialExecutor())
+            // What a job hands to the next is done in the same turn, so that a chain of them asks the kernel nothing.
+            for _ in 0..<Self.roundsInOneTurn {
+                queue.inbox.withLock { inbox in
+                    swap(&inbox.jobs, &jobs)
+                    swap(&inbox.blocks, &blocks)
                 }
+                if jobs.isEmpty, blocks.isEmpty { break }
+                for block in blocks { block() }
+                for job in jobs {
+                    if job.isOfTask {
+                        job.job.runSynchronously(on: tasks)
+                    } else {
+                        job.job.runSynchronously(on: asUnownedSerialExecutor())
+                    }
+                }
+                blocks.removeAll(keepingCapacity: true)
+                jobs.removeAll(keepingCapacity: true)
             }
-            blocks.removeAll(keepingCapacity: true)
-            jobs.removeAll(keepingCapacity: true)
         }
     }
 

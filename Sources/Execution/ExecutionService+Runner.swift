@@ -29,10 +29,11 @@ extension ExecutionService {
             }
             return try await withRunner(of: environment, onInstalling: tell) { session in
                 let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
+                let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
+                await run.input.begin(isEnded: input != nil)
                 let runner = try await RunnerConnection.open(
-                    request, port: session.connection.runnerPort, on: session.ssh)
+                    request, input: input, port: session.connection.runnerPort, on: session.ssh)
                 defer { runner.abandon() }
-                await run.input.begin()
                 return try await self.exchange(run, with: runner)
             }
         } catch let error as VMUnreachable where run.hasStarted {
@@ -74,7 +75,7 @@ extension ExecutionService {
     }
 
     private func exchange(_ run: Run, with runner: RunnerConnection) async throws -> ExitReport {
-        if let stdin = run.request.stdin {
+        if let stdin = run.request.stdin, stdin.count > RunnerConnection.firstInput {
             // Written by a child task below as the runner gives credit; closed behind it.
             return try await exchange(run, with: runner) {
                 try await run.input.write(stdin)

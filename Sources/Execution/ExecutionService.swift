@@ -115,9 +115,10 @@ package final class ExecutionService: Sendable {
             environment: environment, observer: configuration.observer)
         try register(run)
         defer { running.withLock { $0[run.id] = nil } }
+        let pulse = Pulse(run.events, after: configuration.keepaliveInterval)
+        defer { pulse.stop() }
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await self.drive(run) }
-            group.addTask { await self.keepAlive(run) }
             defer { group.cancelAll() }
             return try await body(run.id, ExecutionEvents(queue: run.events))
         }
@@ -167,26 +168,22 @@ package final class ExecutionService: Sendable {
         }
     }
 
-    private func keepAlive(_ run: Run) async {
-        while let due = run.events.keepAlive(after: configuration.keepaliveInterval) {
-            do { try await EventLoop.pause(for: due - .now) } catch { return }
-        }
-    }
-
     // MARK: Driving
 
     /// Takes the run from its environment's state to its last event.
     private func drive(_ run: Run) async {
         // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
         let tasks = EventLoop.current?.tasks
-        let begun = Task(executorPreference: tasks) {
-            defer { run.recorded.resume(with: .success(())) }
-            return await self.recordBeginning(of: run)
+        // No handle of it is held: what it used is given back when it has ended, and not with the run.
+        let begun = Waiter<Bool>()
+        _ = Task(executorPreference: tasks) {
+            begun.resume(with: .success(await self.recordBeginning(of: run)))
+            run.recorded.resume(with: .success(()))
         }
         let ending = await ending(of: run)
         await run.input.finish()
         await Task(executorPreference: tasks) {
-            await self.secure(ending, of: run, hasBegun: await begun.value)
+            await self.secure(ending, of: run, hasBegun: (try? await begun.value()) ?? false)
         }.value
         run.timeline.end(ending, language: run.runtime.name)
         switch ending {
@@ -240,42 +237,63 @@ package final class ExecutionService: Sendable {
 
     /// Wakes the VM and runs. A VM that turns out to be gone, or goes before the program has started, is woken and
     /// tried again; one that goes later is a run that was lost.
+    ///
+    /// What this function holds is held as long as the program runs, for each of thousands: so no more than it has to.
     private func report(of run: Run) async throws -> ExitReport {
-        let reportProgress: Waker.Report = { progress, message in
-            try await run.events.send(.status(progress, message: message))
-        }
-        var environment = try await waker.wake(
-            run.environment, for: run.caller, requestID: run.requestID, report: reportProgress)
+        var place = try await woken(Place(run.environment), for: run)
         var failures = 0
         while true {
+            let failure: any Error
             do {
-                return try await converse(run, in: environment)
+                return try await converse(run, in: place.environment)
             } catch let error as ServiceError where error.code == .hostKeyMismatch && failures == 0 {
-                // It may have ended unseen and its address gone to another: then it is not where its row says.
-                failures += 1
-                try await reportProgress(.connecting, "Another machine answers; looking what became of the VM.")
-                guard
-                    let found = try? await waker.reconcile(environment, requestID: run.requestID, because: error),
-                    found.generation != environment.generation
-                else {
-                    try Task.checkCancellation()
-                    throw error
-                }
-                environment = try await waker.wake(
-                    found, for: run.caller, requestID: run.requestID, report: reportProgress)
+                failure = error
             } catch let error as VMUnreachable {
                 fleet.environments.routes.forget(run.caller.userID)
-                failures += 1
-                guard failures < 3 else { throw error.serviceError(environment) }
-                logger.info(
-                    "VM not reached, asking a worker to look",
-                    metadata: ["environment": "\(environment.id)", "request": "\(run.requestID)", "error": "\(error)"])
-                try await reportProgress(.connecting, "The VM does not answer; looking what became of it.")
-                let found = try await waker.reconcile(environment, requestID: run.requestID, because: error)
-                environment = try await waker.wake(
-                    found, for: run.caller, requestID: run.requestID, report: reportProgress)
+                guard failures < 2 else { throw error.serviceError(place.environment) }
+                failure = error
             }
+            failures += 1
+            place = try await found(place, for: run, because: failure)
         }
+    }
+
+    /// An environment as it was seen last. By reference, for it is 1 KB and copied wherever it is handed on.
+    private final class Place: Sendable {
+        let environment: Environment
+        init(_ environment: Environment) { self.environment = environment }
+    }
+
+    private func woken(_ place: Place, for run: Run) async throws -> Place {
+        if place.environment.state == .running { return place }
+        return Place(
+            try await waker.wake(place.environment, for: run.caller, requestID: run.requestID) { progress, message in
+                try await run.events.send(.status(progress, message: message))
+            })
+    }
+
+    /// Has a worker look what became of a VM that could not be used, and wakes what is there now.
+    private func found(_ place: Place, for run: Run, because failure: any Error) async throws -> Place {
+        let environment = place.environment
+        guard failure is VMUnreachable else {
+            // It may have ended unseen and its address gone to another: then it is not where its row says.
+            try await run.events.send(
+                .status(.connecting, message: "Another machine answers; looking what became of the VM."))
+            guard let found = try? await waker.reconcile(environment, requestID: run.requestID, because: failure),
+                found.generation != environment.generation
+            else {
+                try Task.checkCancellation()
+                throw failure
+            }
+            return try await woken(Place(found), for: run)
+        }
+        logger.info(
+            "VM not reached, asking a worker to look",
+            metadata: ["environment": "\(environment.id)", "request": "\(run.requestID)", "error": "\(failure)"])
+        try await run.events.send(
+            .status(.connecting, message: "The VM does not answer; looking what became of it."))
+        return try await woken(
+            Place(try await waker.reconcile(environment, requestID: run.requestID, because: failure)), for: run)
     }
 }
 

@@ -30,10 +30,17 @@ actor RunInput {
     private enum End { case open, asked, sent }
 
     /// A conversation with a runner begins, which has given no credit yet and knows of no end of stdin: the first, or
-    /// another after one that was lost before the program started.
-    func begin() {
+    /// another after one that was lost before the program started. `isEnded`: all of stdin goes with the request, and
+    /// whoever still writes is told.
+    func begin(isEnded: Bool = false) {
         credit = 0
-        if end == .sent { end = .asked }
+        guard isEnded else {
+            if end == .sent { end = .asked }
+            return
+        }
+        end = .sent
+        for chunk in chunks { chunk.taken.resume(with: .failure(Self.closed)) }
+        chunks = []
     }
 
     /// Returns when the runner has room for all the bytes. Throws `execution_not_running` if stdin was ended or the

@@ -13,14 +13,13 @@ struct RunnerConnection: Sendable {
         case refused(code: String, message: String)
     }
 
-    /// The JSON of a request frame (sandbox/README.md, "Request").
-    struct Request: Encodable {
-        struct File: Encodable {
+    /// What a request frame asks for (sandbox/README.md, "Request").
+    struct Request {
+        struct File {
             var path: String
-            var content: String
-            var encoding = "base64"
+            var content: String  // base64
         }
-        struct Limits: Encodable {
+        struct Limits {
             var memoryMb: Int
             var cpuMs: Int
             var outputBytes: Int
@@ -37,15 +36,40 @@ struct RunnerConnection: Sendable {
         var files: [File]?
         var timeoutMs: Int?
         var limits: Limits?
+
+        var json: [UInt8] {
+            var writer = JSONWriter(capacity: 512 + (code?.utf8.count ?? 0))
+            writer.field("secret", secret)
+            writer.field("op", op)
+            writer.field("id", id)
+            writer.field("language", language)
+            writer.field("code", code)
+            writer.field("codeEncoding", codeEncoding)
+            if let args { writer.field("args", args) }
+            if let env { writer.field("env", env) }
+            if let files { writer.field("files", files.map { $0.json }) }
+            writer.field("timeoutMs", timeoutMs)
+            if let limits { writer.field("limits", json: limits.json) }
+            return writer.ended()
+        }
     }
 
     private let channel: SSHChannel
 
-    /// Opens a channel and sends the request. Throws `SSHError`.
-    static func open(_ request: Request, port: Int, on session: SSHSession) async throws -> RunnerConnection {
-        let payload = try JSONEncoder().encode(request)
-        return RunnerConnection(
-            channel: try await session.beginDirectTCPIP(port: port, sending: RunnerFrame.encode(.request, payload)))
+    /// The most stdin that goes with a request: a runner takes twice as much before it gives credit.
+    static let firstInput = 32 << 10
+
+    /// Opens a channel and sends the request, and behind it in the same packet `input`, which is all of the program's
+    /// stdin then, if it is not longer than ``firstInput``. Throws `SSHError`.
+    static func open(
+        _ request: Request, input: [UInt8]? = nil, port: Int, on session: SSHSession
+    ) async throws -> RunnerConnection {
+        var bytes = RunnerFrame.encode(.request, request.json)
+        if let input {
+            if !input.isEmpty { bytes += RunnerFrame.encode(.stdin, input) }
+            bytes += RunnerFrame.encode(.stdinEnd, [])
+        }
+        return RunnerConnection(channel: try await session.beginDirectTCPIP(port: port, sending: bytes))
     }
 
     /// Sends what the input says, until the run is over. Throws `SSHError`, `CancellationError`.
@@ -121,7 +145,7 @@ struct RunnerConnection: Sendable {
         case .stdinCredit:
             guard payload.count == 4 else { throw RunnerProtocolError(description: "stdin credit of wrong size") }
             return .stdinCredit(payload.reversed().reduce(0) { $0 << 8 | Int($1) })
-        case .exit: return .exit(try decode(ExitReport.self, payload))
+        case .exit: return .exit(try ExitReport(flat: payload) ?? decode(ExitReport.self, payload))
         case .refused:
             struct Refusal: Decodable {
                 var code: String
@@ -138,5 +162,26 @@ struct RunnerConnection: Sendable {
         } catch {
             throw RunnerProtocolError(description: "\(type) does not decode: \(error)")
         }
+    }
+}
+
+extension RunnerConnection.Request.File {
+    fileprivate var json: [UInt8] {
+        var writer = JSONWriter(capacity: 128 + content.utf8.count)
+        writer.field("path", path)
+        writer.field("content", content)
+        writer.field("encoding", "base64")
+        return writer.ended()
+    }
+}
+
+extension RunnerConnection.Request.Limits {
+    fileprivate var json: [UInt8] {
+        var writer = JSONWriter(capacity: 128)
+        writer.field("memoryMb", memoryMb)
+        writer.field("cpuMs", cpuMs)
+        writer.field("outputBytes", outputBytes)
+        writer.field("processes", processes)
+        return writer.ended()
     }
 }

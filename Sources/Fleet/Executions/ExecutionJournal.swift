@@ -32,10 +32,10 @@ package struct ExecutionJournal: Sendable {
     /// `false`: it is too large for that.
     package func keep(_ entry: Entry) async throws -> Bool {
         guard entry.outcome.stdout.count + entry.outcome.stderr.count <= Self.outputLimit else { return false }
-        let text = try JSONEncoder().encode(Kept(entry))
+        let text = Kept.json(entry)
         return try await ServiceError.translating("End of execution \(entry.id) not kept") {
             try await redis.command(
-                "SET", key(entry.id), RedisArgument([UInt8](text)), "EX", RedisArgument(Self.lifetime))
+                "SET", key(entry.id), RedisArgument(text), "EX", RedisArgument(Self.lifetime))
             return true
         }
     }
@@ -63,7 +63,7 @@ package struct ExecutionJournal: Sendable {
 }
 
 /// An entry as Redis has it.
-private struct Kept: Codable {
+private struct Kept: Decodable {
     let state: ExecutionState
     let exitCode: Int?
     let signal: String?
@@ -79,22 +79,27 @@ private struct Kept: Codable {
     let errorMessage: String?
     let actor: AuditActor
 
-    init(_ entry: ExecutionJournal.Entry) {
+    static func json(_ entry: ExecutionJournal.Entry) -> [UInt8] {
         let outcome = entry.outcome
-        state = outcome.state
-        exitCode = outcome.exitCode
-        signal = outcome.signal
-        durationMs = outcome.durationMs
-        cpuMs = outcome.cpuMs
-        maxRssBytes = outcome.maxRssBytes
-        truncated = outcome.truncated
-        stdout = Data(outcome.stdout)
-        stderr = Data(outcome.stderr)
-        stdoutBytes = outcome.stdoutBytes
-        stderrBytes = outcome.stderrBytes
-        errorCode = outcome.errorCode
-        errorMessage = outcome.errorMessage
-        actor = entry.actor
+        var writer = JSONWriter(capacity: 512 + (outcome.stdout.count + outcome.stderr.count) * 3 / 2)
+        writer.field("state", outcome.state.rawValue)
+        writer.field("exitCode", outcome.exitCode)
+        writer.field("signal", outcome.signal)
+        writer.field("durationMs", outcome.durationMs)
+        writer.field("cpuMs", outcome.cpuMs)
+        writer.field("maxRssBytes", outcome.maxRssBytes)
+        writer.field("truncated", outcome.truncated)
+        writer.field("stdout", Data(outcome.stdout).base64EncodedString())
+        writer.field("stderr", Data(outcome.stderr).base64EncodedString())
+        writer.field("stdoutBytes", outcome.stdoutBytes)
+        writer.field("stderrBytes", outcome.stderrBytes)
+        writer.field("errorCode", outcome.errorCode?.rawValue)
+        writer.field("errorMessage", outcome.errorMessage)
+        var actor = JSONWriter(capacity: 64)
+        actor.field("kind", entry.actor.kind.rawValue)
+        actor.field("id", entry.actor.id)
+        writer.field("actor", json: actor.ended())
+        return writer.ended()
     }
 
     func entry(_ id: ExecutionID) -> ExecutionJournal.Entry {

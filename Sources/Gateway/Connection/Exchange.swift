@@ -230,12 +230,9 @@ final class Exchange: Sendable {
     private func run(_ operation: @escaping @Sendable () async throws -> Void, until gone: Latch) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await operation() }
-            group.addTask {
-                try await gone.wait()
-                throw ClientLeft()
-            }
             group.addTask { [connection] in
-                try await connection.cutsShort.wait()
+                try await Latch.wait(forOneOf: [gone, connection.cutsShort])
+                if gone.isOpen { throw ClientLeft() }
                 throw ServiceError.shuttingDown
             }
             defer { group.cancelAll() }

@@ -26,10 +26,17 @@ final class Latch: Sendable {
     }
 
     /// Returns once it is open. Throws `CancellationError`.
-    func wait() async throws {
+    func wait() async throws { try await Self.wait(forOneOf: [self]) }
+
+    /// Returns once one of them is open. Throws `CancellationError`.
+    static func wait(forOneOf latches: [Latch]) async throws {
         let waiter = Waiter<Void>()
-        guard change({ $0[ObjectIdentifier(waiter)] = waiter }) else { return }
-        defer { _ = change { $0[ObjectIdentifier(waiter)] = nil } }
+        var waited: [Latch] = []
+        defer { for latch in waited { _ = latch.change { $0[ObjectIdentifier(waiter)] = nil } } }
+        for latch in latches {
+            guard latch.change({ $0[ObjectIdentifier(waiter)] = waiter }) else { return }
+            waited.append(latch)
+        }
         try await waiter.value()
     }
 

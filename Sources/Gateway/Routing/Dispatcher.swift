@@ -97,7 +97,8 @@ struct Dispatcher: Sendable {
         _ caller: Caller, _ exchange: Exchange, _ route: Route, _ handle: () async throws -> Void
     ) async throws {
         guard let rate else { return try await handle() }
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        // Discarding: what the question used is given back when it is answered, not when the request has ended.
+        try await withThrowingDiscardingTaskGroup { group in
             let admission = exchange.expectAdmission(for: caller.tier)
             if let verdict = rate.estimate(caller) { admission.settle(verdict) }
             group.addTask { admission.settle(await rate.take(caller)) }  // the first to settle it wins
