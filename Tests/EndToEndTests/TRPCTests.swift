@@ -118,8 +118,8 @@ import Testing
         let id = try #require(received.last?.id)
         try await martlet.start()
         let rest = try await comeBack(at: id, path)
-        let history = try #require(
-            try json(try await martlet.send("GET", "/v1/executions/\(id.prefix(36))").text) as? [String: Any])
+        let answer = try json(try await martlet.send("GET", "/v1/executions/\(id.prefix(36))").text)
+        let history = try #require((answer as? [String: [String: Any]])?["execution"])
         let all = try #require(history["stdout"] as? String)
         #expect(try printed(received) + printed(rest) == all)
         let count = all.split(separator: "\n").count
