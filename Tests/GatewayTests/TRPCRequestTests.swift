@@ -92,7 +92,9 @@ import Testing
         #expect(try inputs[1].get() == nil)
         #expect(try inputs[2].get() == Array("null".utf8))
         #expect(try TRPCInputs(.success([]), isBatch: true)[0].get() == nil)
+        #expect(TRPCInputs(.success([]), isBatch: true).faultOfAll == nil)
         for text in ["[1,2]", "null", "\"a\"", "1"] {
+            #expect(TRPCInputs(.success(Array(text.utf8)), isBatch: true).faultOfAll != nil)
             #expect(throws: ServiceError.self) {
                 try TRPCInputs(.success(Array(text.utf8)), isBatch: true)[0].get()
             }
@@ -109,26 +111,6 @@ import Testing
 }
 
 @Suite struct TRPCFaultTests {
-    /// tRPC's own table, as its clients have it.
-    private static let table: [String: (Int, Int)] = [
-        "PARSE_ERROR": (-32_700, 400), "BAD_REQUEST": (-32_600, 400), "INTERNAL_SERVER_ERROR": (-32_603, 500),
-        "NOT_IMPLEMENTED": (-32_603, 501), "BAD_GATEWAY": (-32_603, 502), "SERVICE_UNAVAILABLE": (-32_603, 503),
-        "GATEWAY_TIMEOUT": (-32_603, 504), "UNAUTHORIZED": (-32_001, 401), "PAYMENT_REQUIRED": (-32_002, 402),
-        "FORBIDDEN": (-32_003, 403), "NOT_FOUND": (-32_004, 404), "METHOD_NOT_SUPPORTED": (-32_005, 405),
-        "TIMEOUT": (-32_008, 408), "CONFLICT": (-32_009, 409), "PRECONDITION_FAILED": (-32_012, 412),
-        "PAYLOAD_TOO_LARGE": (-32_013, 413), "UNSUPPORTED_MEDIA_TYPE": (-32_015, 415),
-        "UNPROCESSABLE_CONTENT": (-32_022, 422), "PRECONDITION_REQUIRED": (-32_028, 428),
-        "TOO_MANY_REQUESTS": (-32_029, 429), "CLIENT_CLOSED_REQUEST": (-32_099, 499),
-    ]
-
-    @Test func everyCodeHasItsNumberAndStatus() {
-        #expect(Set(TRPCCode.allCases.map(\.rawValue)) == Set(Self.table.keys))
-        for code in TRPCCode.allCases {
-            let (number, status) = Self.table[code.rawValue] ?? (0, 0)
-            #expect(code.number == number && code.status.code == status, "\(code)")
-        }
-    }
-
     @Test(arguments: ServiceError.Code.allCases) func everyErrorHasItsShape(code: ServiceError.Code) throws {
         let fault = TRPCFault(ServiceError(code, "What \"happened\".", hint: "What to do.", cause: DecodingError.dummy))
         let text = String(buffer: fault.shape(path: "vm.x", requestID: "req_1"))
@@ -140,18 +122,6 @@ import Testing
         #expect(!text.contains("dummy"))
         let bare = String(buffer: fault.shape(path: nil, requestID: "req_1"))
         #expect(!bare.contains("\"path\""))
-    }
-
-    /// What a client may get again by asking again has the number after which subscriptions reconnect; what would fail
-    /// again has not.
-    @Test func whatFailsForGoodEndsASubscription() {
-        let passing: Set<ServiceError.Code> = [
-            .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost, .vmStartTimeout, .serviceUnavailable,
-            .shuttingDown, .internalError, .noHostAvailable,
-        ]
-        for code in ServiceError.Code.allCases {
-            #expect((code.inTRPC.number == -32_603) == passing.contains(code), "\(code)")
-        }
     }
 }
 

@@ -9,16 +9,28 @@ struct TRPCInputs: Sendable {
         case bad(ServiceError)
     }
     private let content: Content
+    /// What is wrong with the input of every call, of those that take none as well: a batch's is an object.
+    let faultOfAll: ServiceError?
 
     /// `text` is what was sent: JSON, nothing at all, or why it could not be had.
     init(_ text: Result<[UInt8], ServiceError>, isBatch: Bool) {
+        var faultOfAll: ServiceError?
         do throws(ServiceError) {
             let bytes = try text.get()
-            content =
-                if bytes.isEmpty { .none } else if isBatch { .byIndex(try Self.split(bytes)) } else { .one(bytes) }
+            if bytes.isEmpty {
+                content = .none
+            } else if !isBatch {
+                content = .one(bytes)
+            } else if let inputs = try Self.split(bytes) {
+                content = .byIndex(inputs)
+            } else {
+                let error = Self.notAnObject
+                (content, faultOfAll) = (.bad(error), error)
+            }
         } catch {
             content = .bad(error)
         }
+        self.faultOfAll = faultOfAll
     }
 
     subscript(index: Int) -> Result<[UInt8]?, ServiceError> {
@@ -30,8 +42,12 @@ struct TRPCInputs: Sendable {
         }
     }
 
-    /// `{"0":…,"1":…}`; a call without input has no key, and keys without a call do no harm.
-    private static func split(_ bytes: [UInt8]) throws(ServiceError) -> [Int: [UInt8]] {
+    private static let notAnObject = ServiceError(
+        .invalidRequest, "\"input\" needs to be an object when doing a batch call",
+        hint: "Key the inputs by the index of their call: {\"0\":…,\"1\":…}.")
+
+    /// `{"0":…,"1":…}`; a call without input has no key, and keys without a call do no harm. `nil` for other JSON.
+    private static func split(_ bytes: [UInt8]) throws(ServiceError) -> [Int: [UInt8]]? {
         var reader = try JSONReader(bytes, of: "input")
         var inputs: [Int: [UInt8]] = [:]
         var isObject = true
@@ -46,11 +62,6 @@ struct TRPCInputs: Sendable {
                 if let index = Int(name), "\(index)" == name { inputs[index] = value }
             }
         }
-        guard isObject else {
-            throw ServiceError(
-                .invalidRequest, "\"input\" needs to be an object when doing a batch call",
-                hint: "Key the inputs by the index of their call: {\"0\":…,\"1\":…}.")
-        }
-        return inputs
+        return isObject ? inputs : nil
     }
 }

@@ -112,18 +112,22 @@ struct TRPCRouter: Sendable {
                 admitted.append(.failure(error))
             }
         }
-        let readsInput = admitted.contains { (try? $0.get().0.readsInput) ?? false }
+        // A query's input is at hand; a body is fetched only for those who read it.
+        let readsInput = exchange.head.method == .get || admitted.contains { (try? $0.get().0.readsInput) ?? false }
         let inputs = TRPCInputs(
             readsInput ? await inputText(of: exchange) : .success([]), isBatch: request.form.isBatched)
         let calls = zip(request.paths, admitted).enumerated().map { index, call in
             PlannedCall(
                 path: call.0,
-                readiness: call.1.map { procedure, caller in
-                    PlannedCall.Ready(
-                        procedure: procedure,
-                        call: ProcedureCall(
-                            caller: caller, exchange: exchange, input: inputs[index], lastEventID: request.lastEventID),
-                        metrics: metrics)
+                readiness: call.1.flatMap { procedure, caller in
+                    if let fault = inputs.faultOfAll { return .failure(TRPCFault(fault)) }
+                    return .success(
+                        PlannedCall.Ready(
+                            procedure: procedure,
+                            call: ProcedureCall(
+                                caller: caller, exchange: exchange, input: inputs[index],
+                                lastEventID: request.lastEventID),
+                            metrics: metrics))
                 })
         }
         return (request, calls)
