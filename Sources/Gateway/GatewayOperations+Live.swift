@@ -78,6 +78,9 @@ extension GatewayOperations {
             revokeToken: { id, caller, requestID in
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
+            files: { caller, environment, requestID, body in
+                try await execution.withFiles(of: environment, caller: caller, requestID: requestID, body)
+            },
             environments: .live(fleet, providers: providers),
             administered: fleet,
             unreachable: { await fleet.unreachable() })
