@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 # lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
-SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis
+SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
 	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,VM_PROVIDER,$\
@@ -72,6 +72,8 @@ install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/sandbox/martlet-runner '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-runner'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/martlet'
 	cp -R runtimes '$(DESTDIR)$(PREFIX)/share/martlet/'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/pages'
+	cp -R Sources/Gateway/Pages/Resources '$(DESTDIR)$(PREFIX)/share/martlet/pages'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
 	.build/release/martlet --generate-completion-script bash \
 		>'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/martlet'

@@ -9,13 +9,13 @@ package struct DeadlineExceeded: Error, CustomStringConvertible {
 /// Runs `operation`, cancelling it after `limit`. Throws ``DeadlineExceeded`` naming `awaited`, but only once the
 /// operation has ended: nothing of it runs on afterwards.
 package func withDeadline<Value: Sendable>(
-    _ limit: Duration, _ awaited: String, clock: any Clock<Duration> = ContinuousClock(),
+    _ limit: Duration, _ awaited: String, clock: (any Clock<Duration>)? = nil,
     _ operation: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     try await withThrowingTaskGroup(of: Value?.self) { group in
         group.addTask { try await operation() }
         group.addTask {
-            try await clock.sleep(for: limit)
+            if let clock { try await clock.sleep(for: limit) } else { try await EventLoop.pause(for: limit) }
             return nil
         }
         defer { group.cancelAll() }

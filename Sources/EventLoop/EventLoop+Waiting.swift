@@ -28,6 +28,16 @@ extension EventLoop {
         }
     }
 
+    /// Suspends for `delay`: on the loop's own timers where the caller runs on one, which wakes no other thread. Throws
+    /// `CancellationError`.
+    package static func pause(for delay: Duration) async throws {
+        guard let loop = current else { return try await Task.sleep(for: delay, tolerance: nil) }
+        let waiter = Waiter<Void>()
+        let timer = loop.schedule(after: delay) { waiter.resume(with: .success(())) }
+        defer { if loop.isCurrent { loop.cancel(timer) } else { loop.execute { loop.cancel(timer) } } }
+        try await waiter.value()
+    }
+
     private func suspended<Value: Sendable>(
         isolation: isolated (any Actor)? = #isolation, _ register: (Waiter<Value>) -> Void
     ) async throws -> Value {

@@ -13,7 +13,7 @@ import Synchronization
 /// due timers, then run every job and block that was enqueued meanwhile. Other threads write to an eventfd, but only
 /// when the loop is about to wait or waiting. Loops live as long as the process: there is no shutdown to get wrong.
 ///
-/// `@unchecked Sendable`: `inbox` is guarded by its mutex, `thread` is written once before `start` returns, and
+/// `@unchecked Sendable`: `thread` is written once before `start` returns, and
 /// everything in `Registry` is touched on the loop's thread only, which ``assertIsolated()`` checks at each entry.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// What a descriptor is watched for, and what it was found ready for. An error or hang-up counts as both, so
@@ -31,13 +31,6 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         let number: UInt64
     }
 
-    private struct Inbox {
-        var jobs: [UnownedJob] = []
-        var blocks: [@Sendable () -> Void] = []
-        var isWaiting = false
-        var isEmpty: Bool { jobs.isEmpty && blocks.isEmpty }
-    }
-
     private struct Watch {
         let generation: UInt32
         var interest: Readiness
@@ -45,8 +38,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     }
 
     private let epoll: Int32
-    private let wake: Int32
-    private let inbox = Mutex(Inbox())
+    private let queue: LoopQueue
     private let thread = Mutex<pthread_t?>(nil)
 
     // The registry: on the loop's thread only.
@@ -54,8 +46,15 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     private var lastGeneration: UInt32 = 0
     private var timers = TimerQueue()
 
-    /// The loops of this process, one for each of a few cores; started at first use.
-    package static let pool: [EventLoop] = (0..<2).map { EventLoop(name: "event-loop-\($0)") }
+    /// The loops of this process, one for two cores, four at most; started at first use. What talks to one another is on
+    /// one thread then, which costs less than a second thread gains: a thread that is woken takes 50 us to come.
+    package static let pool: [EventLoop] = (0..<min(max(ProcessInfo.processInfo.activeProcessorCount / 2, 1), 4)).map {
+        EventLoop(name: "event-loop-\($0)")
+    }
+
+    /// Where tasks run that are to stay on this loop's thread between the calls of its actors: then such a call costs no
+    /// change of threads. For what answers a request; what computes for long keeps the loop from all its descriptors.
+    package let tasks: any TaskExecutor
 
     private static let turn = Atomic<Int>(0)
 
@@ -67,9 +66,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     private init(name: String) {
         epoll = clinux_epoll()
-        wake = clinux_eventfd()
-        precondition(epoll >= 0 && wake >= 0, "no epoll or eventfd descriptor left at start")
-        control(EPOLL_CTL_ADD, wake, .read, generation: 0)
+        queue = LoopQueue()
+        tasks = LoopTasks(queue: queue)
+        precondition(epoll >= 0, "no epoll descriptor left at start")
+        control(EPOLL_CTL_ADD, queue.wake, .read, generation: 0)
         var created = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()  // never released: the thread never ends
         let code = pthread_create(
@@ -89,25 +89,19 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        submit { $0.jobs.append(job) }
+        queue.submit { $0.jobs.append(LoopQueue.Job(job: job, isOfTask: false)) }
     }
 
     /// Runs `block` on the loop's thread, soon, from any thread.
     package func execute(_ block: @escaping @Sendable () -> Void) {
-        submit { $0.blocks.append(block) }
-    }
-
-    private func submit(_ add: (inout Inbox) -> Void) {
-        let mustWake = inbox.withLock { inbox in
-            add(&inbox)
-            defer { inbox.isWaiting = false }
-            return inbox.isWaiting
-        }
-        if mustWake { clinux_eventfd_signal(wake) }
+        queue.submit { $0.blocks.append(block) }
     }
 
     package func checkIsolated() { precondition(isCurrent, "called off the loop's thread") }
     package func isIsolatingCurrentContext() -> Bool? { isCurrent }
+
+    /// The loop on whose thread the caller runs, if that is one.
+    package static var current: EventLoop? { pool.first { $0.isCurrent } }
 
     /// Whether the caller runs on this loop's thread.
     package var isCurrent: Bool {
@@ -173,27 +167,34 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     private func run() {
         thread.withLock { $0 = pthread_self() }
         var events = [epoll_event](repeating: epoll_event(), count: 256)
-        var jobs: [UnownedJob] = []
+        var jobs: [LoopQueue.Job] = []
         var blocks: [@Sendable () -> Void] = []
+        let tasks = tasks.asUnownedTaskExecutor()
         while true {
-            let mayWait = inbox.withLock { inbox in
+            let mayWait = queue.inbox.withLock { inbox in
                 inbox.isWaiting = inbox.isEmpty
                 return inbox.isWaiting
             }
             let count = epoll_wait(
                 epoll, &events, Int32(events.count), mayWait ? timers.millisecondsToNext() : 0)
             let code = errno
-            inbox.withLock { $0.isWaiting = false }
+            queue.inbox.withLock { $0.isWaiting = false }
             precondition(count >= 0 || code == EINTR, "epoll_wait: errno \(code)")
             for event in events.prefix(Int(max(0, count))) { dispatch(event) }
             let now = ContinuousClock.now
             while let block = timers.popDue(now) { block() }
-            inbox.withLock { inbox in
+            queue.inbox.withLock { inbox in
                 swap(&inbox.jobs, &jobs)
                 swap(&inbox.blocks, &blocks)
             }
             for block in blocks { block() }
-            for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+            for job in jobs {
+                if job.isOfTask {
+                    job.job.runSynchronously(on: tasks)
+                } else {
+                    job.job.runSynchronously(on: asUnownedSerialExecutor())
+                }
+            }
             blocks.removeAll(keepingCapacity: true)
             jobs.removeAll(keepingCapacity: true)
         }
@@ -201,7 +202,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     private func dispatch(_ event: epoll_event) {
         let descriptor = Int32(truncatingIfNeeded: event.data.u64)
-        if descriptor == wake { return clinux_eventfd_drain(wake) }
+        if descriptor == queue.wake { return clinux_eventfd_drain(queue.wake) }
         // A handler earlier in this turn may have closed the descriptor, and its number may be in use again.
         guard let watch = watches[descriptor], watch.generation == UInt32(event.data.u64 >> 32) else {
             return
@@ -209,5 +210,47 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         let failed = event.events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0
         watch.handler(
             failed ? [.read, .write] : Readiness(rawValue: event.events).intersection([.read, .write]))
+    }
+}
+
+/// What others have for a loop's thread to do.
+private final class LoopQueue: Sendable {
+    /// What an actor has to do on its loop, or a task that prefers the loop and is in no actor.
+    struct Job {
+        let job: UnownedJob
+        let isOfTask: Bool
+    }
+
+    struct Inbox {
+        var jobs: [Job] = []
+        var blocks: [@Sendable () -> Void] = []
+        var isWaiting = false
+        var isEmpty: Bool { jobs.isEmpty && blocks.isEmpty }
+    }
+
+    let wake = clinux_eventfd()
+    let inbox = Mutex(Inbox())
+
+    init() { precondition(wake >= 0, "no eventfd descriptor left at start") }
+
+    func submit(_ add: (inout Inbox) -> Void) {
+        let mustWake = inbox.withLock { inbox in
+            add(&inbox)
+            defer { inbox.isWaiting = false }
+            return inbox.isWaiting
+        }
+        if mustWake { clinux_eventfd_signal(wake) }
+    }
+}
+
+/// A loop as the executor that tasks prefer (SE-0417).
+private final class LoopTasks: TaskExecutor {
+    private let queue: LoopQueue
+
+    init(queue: LoopQueue) { self.queue = queue }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.submit { $0.jobs.append(LoopQueue.Job(job: job, isOfTask: true)) }
     }
 }

@@ -70,6 +70,9 @@ final class EventQueue: Sendable {
         }
     }
 
+    /// Whether nothing is unread and nothing will come.
+    var isAtEnd: Bool { state.withLock { $0.isFinished && $0.events.isEmpty } }
+
     /// Everything unread, at least one event; `nil` at the end. Throws `CancellationError`. One task at a time.
     func nextBatch() async throws -> [ExecutionEvent]? {
         while true {
@@ -134,6 +137,9 @@ package struct ExecutionEvents: AsyncSequence, Sendable {
 
     /// All events that are ready, at least one, so that they can share one write; `nil` at the end.
     package func nextBatch() async throws -> [ExecutionEvent]? { try await queue.nextBatch() }
+
+    /// Whether all have been handed out.
+    package var isAtEnd: Bool { queue.isAtEnd }
 
     /// A stream of events made by hand: what `produce` sends, until it returns.
     package static func produced(

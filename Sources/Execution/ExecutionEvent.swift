@@ -56,10 +56,11 @@ package struct RuntimeDescription: Sendable, Codable, Hashable {
     package var version: String?  // as the VM's own program says; nil while no VM has been asked
     package var available: Bool?  // nil while no VM has been asked
     package var missing: [String]  // Debian packages that would make it available
+    package var example: String?  // a program that greets the world
 
     package init(
         name: String, title: String, aliases: [String], extensions: [String], version: String? = nil,
-        available: Bool? = nil, missing: [String] = []
+        available: Bool? = nil, missing: [String] = [], example: String? = nil
     ) {
         self.name = name
         self.title = title
@@ -68,5 +69,6 @@ package struct RuntimeDescription: Sendable, Codable, Hashable {
         self.version = version
         self.available = available
         self.missing = missing
+        self.example = example
     }
 }

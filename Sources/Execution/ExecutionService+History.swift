@@ -22,24 +22,39 @@ extension ExecutionService {
             code: run.request.code)
     }
 
-    /// Completes the history row, inserting it first if that failed before. The run's own fate is not changed by a
-    /// history that cannot be written: that is done later (``HistoryBacklog``).
-    func record(_ ending: RunEnding, of run: Run, hasBegun: Bool) async {
+    /// Sees to it that the end cannot be lost with this gateway: it is in the journal, or in the row. The run's own fate is
+    /// not changed by a history that cannot be written: that is done later (``HistoryWriter``).
+    func secure(_ ending: RunEnding, of run: Run, hasBegun: Bool) async {
+        var entry = HistoryWriter.Entry(
+            record: beginning(of: run), outcome: outcome(ending, of: run), actor: AuditActor(run.caller))
+        if hasBegun, await isKept(entry) {
+            entry.isInJournal = true
+            if writer.add(entry) { return }
+        }
         do {
             if !hasBegun, await !recordBeginning(of: run) { throw Unrecorded() }
-            try await fleet.executions.finish(run.id, outcome(ending, of: run), actor: AuditActor(run.caller))
+            try await fleet.executions.finish(run.id, entry.outcome, actor: entry.actor)
             await fleet.environments.touchActivity(run.environment.id)
         } catch {
-            let isKept = backlog.add(
-                HistoryBacklog.Entry(
-                    record: beginning(of: run), outcome: outcome(ending, of: run), actor: AuditActor(run.caller)))
             var metadata = metadata(of: run, error)
             metadata["ending"] = "\(ending)"
-            if isKept {
+            if writer.add(entry) {
                 logger.warning("end of an execution not recorded yet", metadata: metadata)
             } else {
                 logger.error("execution missing from the history", metadata: metadata)
             }
+        }
+    }
+
+    /// Whether the journal took it. Where it did not, the row is what the caller waits for.
+    private func isKept(_ entry: HistoryWriter.Entry) async -> Bool {
+        let id = entry.record.id
+        do {
+            return try await fleet.executions.journal.keep(.init(id: id, outcome: entry.outcome, actor: entry.actor))
+        } catch {
+            logger.info(
+                "end of an execution not in the journal", metadata: ["execution": "\(id)", "error": "\(error)"])
+            return false
         }
     }
 

@@ -28,7 +28,8 @@ extension ExecutionService {
             let said = known[runtime.name]
             return RuntimeDescription(
                 name: runtime.name, title: runtime.title, aliases: runtime.aliases, extensions: runtime.extensions,
-                version: said?.version, available: said?.available, missing: said?.missing ?? [])
+                version: said?.version, available: said?.available, missing: said?.missing ?? [],
+                example: runtime.hello?.code)
         }
     }
 

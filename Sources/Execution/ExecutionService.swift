@@ -33,7 +33,8 @@ package struct ExecutionConfiguration: Sendable {
 /// out. A full queue suspends the driver, the unread channel fills its SSH window, and the program blocks in `write`.
 /// Leaving `body` cancels the driver, which abandons the channel; the runner sees the end of it and kills the run.
 ///
-/// The history row is inserted while the run goes on and completed before its last event is handed over.
+/// The history row is inserted while the run goes on. Before its last event is handed over its end is in the journal or
+/// in the row; the row of a journaled end is completed afterwards (``HistoryWriter``).
 /// Input and cancellation from other calls reach a run through ``running``, or, when another gateway serves it,
 /// through that gateway's Redis channel (``GatewayLink``).
 package final class ExecutionService: Sendable {
@@ -45,7 +46,7 @@ package final class ExecutionService: Sendable {
     let installer: RunnerInstaller?
     let waker: Waker
     let link: GatewayLink
-    let backlog: HistoryBacklog
+    let writer: HistoryWriter
     let running = Mutex<[ExecutionID: Run]>([:])
     let availability = Mutex<[EnvironmentID: RuntimeAvailability]>([:])
     let variables = VariableCache()
@@ -64,9 +65,11 @@ package final class ExecutionService: Sendable {
         installer = configuration.runner.map { RunnerInstaller(files: $0, logger: logger) }
         waker = Waker(
             fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
-        backlog = HistoryBacklog(logger: logger) { entry in
-            try await fleet.executions.begin(entry.record)
+        writer = HistoryWriter(logger: logger) { entry in
+            if !entry.isInJournal { try await fleet.executions.begin(entry.record) }
             try await fleet.executions.finish(entry.record.id, entry.outcome, actor: entry.actor)
+            if entry.isInJournal { try await fleet.executions.journal.forget(entry.record.id) }
+            await fleet.environments.touchActivity(entry.record.environmentID)
         }
         link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)
     }
@@ -78,14 +81,12 @@ package final class ExecutionService: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.fleet.presence.beat(self.configuration.gatewayID) }
                 group.addTask { try await self.link.run { try await self.perform($0) } }
-                group.addTask { try await self.backlog.run() }
+                group.addTask { try await self.writer.run() }
+                group.addTask { try await self.fleet.environments.routes.run() }
                 try await group.waitForAll()
             }
         } catch {
-            await Task {  // although this task is cancelled
-                await backlog.flush()
-                await sessions.close()
-            }.value
+            await Task { await sessions.close() }.value  // although this task is cancelled
             throw error
         }
     }
@@ -137,6 +138,9 @@ package final class ExecutionService: Sendable {
 
     /// The environment named, if it is the caller's; else the caller's own VM, which is created if there is none.
     private func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
+        let routes = fleet.environments.routes
+        if let kept = routes.environment(name, of: caller.userID) { return kept }
+        let epoch = routes.epoch
         let environment: Environment
         if let name {
             do {
@@ -156,13 +160,16 @@ package final class ExecutionService: Sendable {
         switch environment.state {
         case .error: throw Waker.failed(environment)
         case .destroying, .destroyed: throw Waker.destroyed(environment)
-        case .requested, .provisioning, .starting, .running, .stopping, .stopped: return environment
+        case .running:
+            routes.keep(environment, name, of: caller.userID, since: epoch)
+            return environment
+        case .requested, .provisioning, .starting, .stopping, .stopped: return environment
         }
     }
 
     private func keepAlive(_ run: Run) async {
         while let due = run.events.keepAlive(after: configuration.keepaliveInterval) {
-            do { try await Task.sleep(until: due, clock: .continuous) } catch { return }
+            do { try await EventLoop.pause(for: due - .now) } catch { return }
         }
     }
 
@@ -171,14 +178,15 @@ package final class ExecutionService: Sendable {
     /// Takes the run from its environment's state to its last event.
     private func drive(_ run: Run) async {
         // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
-        let begun = Task {
+        let tasks = EventLoop.current?.tasks
+        let begun = Task(executorPreference: tasks) {
             defer { run.recorded.resume(with: .success(())) }
             return await self.recordBeginning(of: run)
         }
         let ending = await ending(of: run)
         await run.input.finish()
-        await Task {
-            await self.record(ending, of: run, hasBegun: await begun.value)
+        await Task(executorPreference: tasks) {
+            await self.secure(ending, of: run, hasBegun: await begun.value)
         }.value
         run.timeline.end(ending, language: run.runtime.name)
         switch ending {
@@ -256,6 +264,7 @@ package final class ExecutionService: Sendable {
                 environment = try await waker.wake(
                     found, for: run.caller, requestID: run.requestID, report: reportProgress)
             } catch let error as VMUnreachable {
+                fleet.environments.routes.forget(run.caller.userID)
                 failures += 1
                 guard failures < 3 else { throw error.serviceError(environment) }
                 logger.info(

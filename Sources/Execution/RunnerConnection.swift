@@ -44,14 +44,8 @@ struct RunnerConnection: Sendable {
     /// Opens a channel and sends the request. Throws `SSHError`.
     static func open(_ request: Request, port: Int, on session: SSHSession) async throws -> RunnerConnection {
         let payload = try JSONEncoder().encode(request)
-        let connection = RunnerConnection(channel: try await session.openDirectTCPIP(port: port))
-        do {
-            try await connection.channel.write(RunnerFrame.encode(.request, payload))
-        } catch {
-            connection.channel.abandon()
-            throw error
-        }
-        return connection
+        return RunnerConnection(
+            channel: try await session.beginDirectTCPIP(port: port, sending: RunnerFrame.encode(.request, payload)))
     }
 
     /// Sends what the input says, until the run is over. Throws `SSHError`, `CancellationError`.

@@ -14,6 +14,8 @@ package struct RuntimeCatalog: Sendable {
         var aliases: [String]
         var extensions: [String]
         var limits: Limits?
+        struct Hello: Sendable, Decodable { var code: String }
+        var hello: Hello?
     }
 
     let runtimes: [Runtime]

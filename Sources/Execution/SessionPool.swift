@@ -91,8 +91,7 @@ actor SessionPool {
         while let slot = slots[environment.id] {
             let session = slot.use.withLock { $0.session }
             var isUsable = slot.generation >= environment.generation
-            if isUsable, let session { isUsable = await session.ssh.isAlive }
-            guard slots[environment.id] === slot else { continue }  // it changed while we asked
+            if isUsable, let session { isUsable = session.ssh.isAlive }
             if isUsable {
                 slot.use.withLock { $0.users += 1 }
                 return slot

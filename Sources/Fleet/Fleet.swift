@@ -27,6 +27,7 @@ package final class Fleet: Sendable {
     package let users: UserStore
     package let quotas: QuotaStore
     package let tokens: TokenStore
+    package let webSessions: WebSessionStore
     package let environments: EnvironmentStore
     package let executions: ExecutionStore
     package let hosts: HostStore
@@ -52,7 +53,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups,
+            Schema.setups, Schema.webSessions, Schema.routes,
         ]
     }
 
@@ -73,7 +74,8 @@ package final class Fleet: Sendable {
         authenticator = Authenticator(
             database: database, capacity: configuration.cachedTokens, lifetime: .seconds(60))
         tokens = TokenStore(database: database, authenticator: authenticator)
-        executions = ExecutionStore(database: database)
+        webSessions = WebSessionStore(database: database, redis: redis, authenticator: authenticator)
+        executions = ExecutionStore(database: database, journal: ExecutionJournal(redis: redis))
         audit = AuditLog(database: database)
         provisionLog = ProvisionLogStore(redis: redis, logger: logger)
         signals = EnvironmentSignals(redis: redis, logger: logger)

@@ -38,6 +38,8 @@ package struct GatewayConfiguration: Sendable {
     package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
     package var rateLimits = RateLimits.standard
     package var metricsAccess = MetricsAccess.loopback
+    /// What pages are made of; `nil`: there are none.
+    package var pages: PageFiles?
 
     package init(host: String = "127.0.0.1", port: Int = 4610, provider: String = "local") {
         self.host = host

@@ -29,10 +29,11 @@ extension GatewayOperations {
             },
             runtimes: { try await execution.runtimes(for: $0) },
             vm: { try await fleet.environments.userVM(of: $0.userID).map { VMView($0) } },
-            createVM: { caller, requestID, keeper in
+            createVM: { caller, choice, requestID, keeper in
                 VMView(
                     try await fleet.environments.createUserVM(
-                        for: caller, requestID: requestID, provider: provider, keeper: keeper?.of { VMView($0) }))
+                        for: caller, requestID: requestID, provider: provider, flavor: choice.flavor,
+                        region: choice.region, keeper: keeper?.of { VMView($0) }))
             },
             startVM: { caller, requestID in
                 let vms = fleet.environments
@@ -82,7 +83,7 @@ extension GatewayOperations {
                 try await execution.withFiles(of: environment, caller: caller, requestID: requestID, body)
             },
             environments: .live(fleet, providers: providers),
-            administered: fleet,
+            administered: fleet, sessions: .live(fleet),
             unreachable: { await fleet.unreachable() })
     }
 

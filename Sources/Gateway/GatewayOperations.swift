@@ -20,7 +20,8 @@ struct GatewayOperations: Sendable {
     var runtimes: @Sendable (Caller) async throws -> [RuntimeDescription]
 
     var vm: @Sendable (Caller) async throws -> VMView?
-    var createVM: @Sendable (Caller, _ requestID: String, IdempotencyStore.Keeper<VMView>?) async throws -> VMView
+    var createVM:
+        @Sendable (Caller, VMChoice, _ requestID: String, IdempotencyStore.Keeper<VMView>?) async throws -> VMView
     var startVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var stopVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var destroyVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
@@ -49,6 +50,9 @@ struct GatewayOperations: Sendable {
     var environments: EnvironmentOperations
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?
+
+    /// Of browsers. `nil`: there are none, and no pages.
+    var sessions: SessionOperations?
 
     /// `nil`: requests are not counted.
     var rate: RateGate?

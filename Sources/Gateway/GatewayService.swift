@@ -70,7 +70,8 @@ package struct GatewayService: Service {
                     operations: operations.environments, executions: executions, configuration: configuration
                 ).routes
                 + FileRoutes(operations: operations, configuration: configuration).routes
-                + VMRoutes(operations: operations).routes + RuntimeRoutes(operations: operations).routes
+                + VMRoutes(operations: operations, configuration: configuration).routes
+                + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes
                 + AdminRoutes(fleet: operations.administered, configuration: configuration).routes
                 + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)
@@ -80,14 +81,17 @@ package struct GatewayService: Service {
     package func run() async throws {
         let isShuttingDown = Latch()
         let budget = BufferBudget(bytes: configuration.bufferedOutputTotal)
-        let authentication = Authentication(authenticate: operations.authenticate)
+        let authentication = Authentication(
+            authenticate: operations.authenticate, session: operations.sessions?.authenticate)
+        let pages = PageRoutes(operations: operations, configuration: configuration)
         let metrics = GatewayMetrics(registry)
         let trpc = TRPCRouter(
             operations: operations, configuration: configuration, budget: budget, authentication: authentication,
             metrics: metrics)
         let dispatcher = Dispatcher(
-            table: RouteTable(routes: routes(isShuttingDown, budget), subtrees: [trpc.subtree]),
-            authentication: authentication, rate: operations.rate, metrics: metrics)
+            table: RouteTable(
+                routes: routes(isShuttingDown, budget) + (pages?.routes ?? []), subtrees: [trpc.subtree]),
+            authentication: authentication, rate: operations.rate, metrics: metrics, pages: pages?.shell)
         try await HTTPService(configuration: configuration, dispatcher: dispatcher, logger: logger).run(
             isShuttingDown: isShuttingDown, onRunning: onRunning)
     }

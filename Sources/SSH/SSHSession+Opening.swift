@@ -8,11 +8,27 @@ final class Opening {
     let waiter = Waiter<Int>()
     var number: Int?  // of the channel, once it is open
     var isForgotten = false  // to be closed when it succeeds
+    var isSpare = false  // nobody waits for it
+    var port = 0  // of a spare one
 
     init(type: String, message: [UInt8], target: String) {
         self.type = type
         self.message = message
         self.target = target
+    }
+
+    /// Throws `channelRefused` for what is no port.
+    static func directTCPIP(host: String = "127.0.0.1", port: Int) throws(SSHError) -> Opening {
+        guard let number = UInt16(exactly: port), number > 0 else {
+            throw SSHError(.channelRefused, "\(port) is not a port")
+        }
+        // RFC 4254, section 7.2: where to, and from where; the latter is for the server's log.
+        var message = WireWriter()
+        message.string(host)
+        message.integer(UInt32(number))
+        message.string("127.0.0.1")
+        message.integer(0)
+        return Opening(type: "direct-tcpip", message: message.bytes, target: "channel to \(host):\(port)")
     }
 }
 
@@ -24,21 +40,12 @@ extension SSHSession {
     package func openDirectTCPIP(
         host: String = "127.0.0.1", port: Int, timeout: Duration = .seconds(10)
     ) async throws -> SSHChannel {
-        guard let number = UInt16(exactly: port), number > 0 else {
-            throw SSHError(.channelRefused, "\(port) is not a port")
-        }
-        // RFC 4254, section 7.2: where to, and from where; the latter is for the server's log.
-        var message = WireWriter()
-        message.string(host)
-        message.integer(UInt32(number))
-        message.string("127.0.0.1")
-        message.integer(0)
-        return try await open("direct-tcpip", message.bytes, "channel to \(host):\(port)", timeout)
+        try await open(Opening.directTCPIP(host: host, port: port), timeout)
     }
 
     /// Opens a channel to run one command or subsystem. OpenSSH allows ten of them at once (`MaxSessions`).
     func openSession(timeout: Duration = .seconds(10)) async throws -> SSHChannel {
-        try await open("session", [], "session", timeout)
+        try await open(Opening(type: "session", message: [], target: "session"), timeout)
     }
 
     /// Starts a command (`exec`) or a `subsystem`.
@@ -54,13 +61,15 @@ extension SSHSession {
         }
     }
 
-    private func open(
-        _ type: String, _ message: [UInt8], _ target: String, _ timeout: Duration
-    ) async throws -> SSHChannel {
+    private func open(_ opening: Opening, _ timeout: Duration) async throws -> SSHChannel {
         try Task.checkCancellation()
-        let opening = Opening(type: type, message: message, target: target)
         try enqueue(opening)
-        let error = SSHError(.timeout, "\(target) in \(endpoint): not open within \(timeout)")
+        return try await opened(opening, within: timeout)
+    }
+
+    /// Waits for an opening that is under way.
+    func opened(_ opening: Opening, within timeout: Duration) async throws -> SSHChannel {
+        let error = SSHError(.timeout, "\(opening.target) in \(endpoint): not open within \(timeout)")
         let timer = loop.schedule(after: timeout) { opening.waiter.resume(with: .failure(error)) }
         defer { loop.cancel(timer) }
         do {

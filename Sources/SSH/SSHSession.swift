@@ -1,5 +1,6 @@
 import EventLoop
 import Logging
+import Synchronization
 
 /// One SSH connection and any number of channels over it, on one event loop.
 ///
@@ -16,7 +17,8 @@ import Logging
 ///   packet by packet from the channels in turn, and only while little is unsent.
 /// - A call that answers "again" wants a packet. It is kept in `unfinished`, and repeated after every turn that
 ///   received something. So channels are closed, freed and opened to the end whether somebody waits for it or not.
-/// - **Openings** are done one at a time, in order. One whose caller has gone is closed when it succeeds.
+/// - **Openings** are done one at a time, in order. One whose caller has gone is closed when it succeeds. To where many
+///   short conversations lead, channels are open before they are wanted (``SpareChannels``).
 /// - **Silence** of 15 s is answered by a question, 45 s of it is a lost connection.
 /// - A lost connection fails everything that waits. Then the wire is cut, after which every call of the library ends
 ///   at once, so that all is freed on the spot.
@@ -39,8 +41,18 @@ package actor SSHSession {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     nonisolated let loop: EventLoop
     let logger: Logger
-    var life = Life.connecting(awaiting: "TCP connection")
+    var life = Life.connecting(awaiting: "TCP connection") {
+        didSet {
+            if case .running = life {
+                standing.store(true, ordering: .relaxed)
+            } else {
+                standing.store(false, ordering: .relaxed)
+            }
+        }
+    }
     var channels: [Int: ChannelState] = [:]
+    var spares = SpareChannels()
+    private nonisolated let standing = Atomic(false)  // `life` is running
     private var lastNumber = 0
     private var openings: [Opening] = []  // the first is under way
     private var unfinished: [() -> Bool] = []  // calls to repeat; true: done
@@ -65,10 +77,7 @@ package actor SSHSession {
     }
 
     /// Whether the connection stands, as far as is known: a dead peer is noticed after 45 s at the latest.
-    package var isAlive: Bool {
-        if case .running = life { return true }
-        return false
-    }
+    package nonisolated var isAlive: Bool { standing.load(ordering: .relaxed) }
 
     /// How many channels are open or being closed.
     package var channelCount: Int { channels.count }
@@ -225,6 +234,7 @@ package actor SSHSession {
                 }
             } catch {
                 openings.removeFirst()
+                if opening.isSpare { forgetSpare(opening) }
                 opening.waiter.resume(with: .failure(error.at("\(opening.target) in \(endpoint)")))
             }
         }
@@ -243,6 +253,7 @@ package actor SSHSession {
         } again: {
             try state.continueGranting()
         }
+        if opening.isSpare { keepSpare(opening, number) }
         opening.waiter.resume(with: .success(number))
     }
 
@@ -288,6 +299,14 @@ package actor SSHSession {
     /// Sends bytes, or with `nil` the end of what is sent.
     func send(_ bytes: [UInt8]?, on number: Int) async throws {
         try Task.checkCancellation()
+        let item = try post(bytes, on: number)
+        flush()
+        if !item.isDone { try await item.waiter.value() }
+    }
+
+    /// Has bytes sent with the next ``flush()``, behind what is to be sent already.
+    @discardableResult
+    func post(_ bytes: [UInt8]?, on number: Int) throws(SSHError) -> ChannelState.Outgoing {
         guard let channel = channels[number], channel.life == .open else { throw closedHere() }
         if let failure = channel.failure { throw failure }
         if channel.isClosedByPeer {
@@ -296,8 +315,7 @@ package actor SSHSession {
         let item = ChannelState.Outgoing(bytes)
         channel.outgoing.append(item)
         enqueueForSending(channel)
-        flush()
-        if !item.isDone { try await item.waiter.value() }
+        return item
     }
 
     private func closedHere() -> SSHError {
@@ -394,6 +412,8 @@ package actor SSHSession {
         handle.cut()
         for opening in openings { opening.waiter.resume(with: .failure(error)) }
         openings.removeAll()
+        for spare in spares.ready.values.joined() { loop.cancel(spare.expiry) }
+        spares = SpareChannels()
         continueUnfinished()  // the wire is cut, so these end now
         unfinished.removeAll()
         sendQueue.removeAll()

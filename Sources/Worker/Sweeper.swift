@@ -60,6 +60,7 @@ struct Sweeper: Sendable {
                 try await time.pruneExecutions(olderThan: configuration.executionsKept)
             },
             Sweep("answers", every: configuration.pruneInterval) { try await time.pruneAnswers() },
+            Sweep("sessions", every: configuration.pruneInterval) { try await time.pruneSessions() },
         ]
     }
 

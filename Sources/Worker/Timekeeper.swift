@@ -53,6 +53,11 @@ struct Timekeeper: Sendable {
         while try await fleet.idempotency.prune(limit: 1_000) == 1_000 {}
     }
 
+    /// Removes sessions of browsers that are over.
+    func pruneSessions() async throws {
+        while try await fleet.webSessions.prune(limit: 1_000) == 1_000 {}
+    }
+
     private func stop(_ environment: Environment, _ message: String) async throws {
         try await unlessMoved(environment) {
             try await fleet.environments.requestStop(environment.id, actor: actor)

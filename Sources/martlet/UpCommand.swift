@@ -132,13 +132,14 @@ struct UpCommand: AsyncParsableCommand {
         let credentials = try await account.save(url: url)
         console.finish(.done, url)
         let authorization = Credentials.authorizationPath(beside: credentials)
+        let page = await signInPage(url, account, wiring)
         console.event(
             UpEvent(
                 event: "ready", url: url, pid: state.pid, dataDirectory: installation.directory.path,
                 credentials: credentials, authorization: authorization,
                 // Of servers started here only: others' URLs may hold passwords.
                 databaseURL: wiring.settings.databaseURL == nil ? state.databaseURL : nil,
-                redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil))
+                redisURL: wiring.settings.redisURL == nil ? state.redisURL : nil, signIn: page))
         let otherwise =
             credentials == Credentials.standardPath()
             ? ""
@@ -149,6 +150,7 @@ struct UpCommand: AsyncParsableCommand {
             Martlet runs at \(url) (process \(state.pid), Ctrl-C stops it).
               data   \(installation.directory.path)
               token  \(credentials)\(otherwise)
+              pages  \(page)
 
             Try:
               curl -sN -H @\(shellQuoted(authorization)) \(url)/v1/execute \\
@@ -156,6 +158,14 @@ struct UpCommand: AsyncParsableCommand {
 
             """)
         if provision, worker { await FirstVM.make(for: account, wiring, console) }
+    }
+
+    /// Where the owner signs in by one click, once and within ten minutes.
+    private func signInPage(_ url: String, _ account: Account, _ wiring: Wiring) async -> String {
+        guard let caller = try? await wiring.fleet.authenticator.authenticate(account.admin.token),
+            let code = try? await wiring.fleet.webSessions.makeCode(for: caller.tokenID)
+        else { return "\(url)/login" }
+        return "\(url)/login?code=\(code)"
     }
 
     private func rest(_ wiring: Wiring, _ console: Console) async {
@@ -191,5 +201,6 @@ struct UpEvent: Encodable {
     var authorization: String?
     var databaseURL: String?
     var redisURL: String?
+    var signIn: String?
     var message: String?
 }

@@ -72,6 +72,7 @@ struct Wiring: Sendable {
         configuration.trpc.allowsMethodOverride = settings.methodOverride
         configuration.rateLimits = try settings.gatewayRateLimits
         configuration.metricsAccess = try settings.gatewayMetrics
+        configuration.pages = try pageFiles
         registry.collect(from: execution)
         let gateway = GatewayService(
             execution: execution, fleet: fleet, configuration: configuration, registry: registry,
@@ -92,6 +93,18 @@ struct Wiring: Sendable {
             fleet: fleet, providers: try ProviderSet(providers[0], Array(providers.dropFirst())),
             configuration: configuration, metrics: WorkerMetrics(in: registry), logger: Logger(label: "martlet.worker"))
         return Work { try await worker.run() }
+    }
+
+    private var pageFiles: PageFiles {
+        get throws {
+            do {
+                return try PageFiles(directory: settings.pages)
+            } catch {
+                throw OperatorError(
+                    .invalidSetting, "The pages in '\(settings.pages)' cannot be read: \(error)",
+                    hint: "They belong to the program: run it where 'make install' put it, or from the source tree.")
+            }
+        }
     }
 
     private var runnerFiles: RunnerFiles {

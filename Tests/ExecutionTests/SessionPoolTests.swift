@@ -34,9 +34,9 @@ extension Live {
                         #expect(error?.code == .timeout)
                         let second = try await session()
                         #expect(second !== first)
-                        #expect(await user.ssh.isAlive, "others may still use it")
+                        #expect(user.ssh.isAlive, "others may still use it")
                     }
-                    #expect(await !first.isAlive)
+                    #expect(!first.isAlive)
                     for process in silent { kill(process, SIGCONT) }
                     await pool.close()
                 }

@@ -92,6 +92,53 @@ extension Live {
             }
         }
 
+        /// A gateway kept the end, told its caller, and died before it wrote the row.
+        @Test(arguments: Reader.allCases) func anEndInTheJournalIsFound(reader: Reader) async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                let executions = bench.fleet.executions
+                let (ended, running) = (record(vm, gateway: "dead"), record(vm, gateway: "dead"))
+                for record in [ended, running] { try await executions.begin(record) }
+                try await bench.pool.execute(
+                    "UPDATE environment_executions SET started_at = now() - interval '1 minute'")
+                var outcome = ExecutionOutcome(state: .signaled)
+                outcome.signal = "SIGSEGV"
+                outcome.stdout = [0x68, 0xFF, 0]
+                outcome.stdoutBytes = 3
+                outcome.durationMs = 1.5
+                #expect(
+                    try await executions.journal.keep(.init(id: ended.id, outcome: outcome, actor: AuditActor(caller))))
+                switch reader {
+                case .one: _ = try await executions.find(ended.id, owner: caller.userID)
+                case .list: _ = try await executions.list(owner: caller.userID)
+                case .ofEnvironment: _ = try await executions.list(environment: vm.id)
+                case .sweep:
+                    let lost = try await executions.loseAbandoned(gatewaysAlive: [], actor: .worker("w"))
+                    #expect(lost == [running.id])
+                }
+                let rows = try await bench.pool.query("SELECT state FROM environment_executions WHERE id = \(ended.id)")
+                #expect(try rows[0].decode("state") == ExecutionState.signaled)
+                let found = try await executions.find(ended.id, owner: caller.userID)
+                #expect(found?.summary.signal == "SIGSEGV" && found?.stdout == [0x68, 0xFF, 0])
+                #expect(found?.summary.durationMs == 1.5)
+                #expect(try await executions.settle([ended.id, running.id]) == false)  // it is not kept twice
+            }
+        }
+
+        enum Reader: CaseIterable { case one, list, ofEnvironment, sweep }
+
+        @Test func aLongEndIsForTheRowAlone() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                var outcome = ExecutionOutcome(state: .exited)
+                outcome.stdout = [UInt8](repeating: 97, count: ExecutionJournal.outputLimit + 1)
+                let journal = bench.fleet.executions.journal
+                #expect(
+                    try await !journal.keep(.init(id: ExecutionID(), outcome: outcome, actor: AuditActor(caller))))
+            }
+        }
+
         @Test func nobodyIsCalledGoneUntilEveryoneCouldHaveSpoken() async throws {
             try await withFleet { bench in
                 let presence = Presence(

@@ -36,7 +36,7 @@ extension GatewayOperations {
             authenticate: { $0 == "mlt_good" ? caller : nil }, execute: { _, _, _, _ in throw error },
             writeStdin: { _, _, _, _ in throw error }, cancel: { _, _ in throw error },
             executions: { _, _, _ in throw error }, execution: { _, _ in nil }, runtimes: { _ in [] },
-            vm: { _ in nil }, createVM: { _, _, _ in throw error }, startVM: { _, _ in throw error },
+            vm: { _ in nil }, createVM: { _, _, _, _ in throw error }, startVM: { _, _ in throw error },
             stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error },
             flavors: { [] }, regions: { [] }, trpc: .empty, provisionLog: { _ in [] },
             followProvisionLog: { _, _ in throw error }, tokens: { _ in [] },
@@ -46,7 +46,8 @@ extension GatewayOperations {
                 list: { _, _, _ in throw error }, create: { _, _, _, _ in throw error }, find: { _, _ in throw error },
                 update: { _, _, _, _ in throw error }, change: { _, _, _, _ in throw error },
                 audit: { _, _, _, _ in throw error }, executions: { _, _, _, _ in throw error },
-                log: { _, _ in throw error }, quota: { _ in throw error }),
+                log: { _, _ in throw error }, why: { _, _ in throw error }, follow: { _, _ in throw error },
+                quota: { _ in throw error }),
             unreachable: { [:] })
     }
 }

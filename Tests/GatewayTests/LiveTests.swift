@@ -41,7 +41,9 @@ import Testing
         }
     }
 
-    func withBench(_ body: (Bench) async throws -> Void) async throws {
+    func withBench(
+        _ configure: (inout GatewayConfiguration) -> Void = { _ in }, _ body: (Bench) async throws -> Void
+    ) async throws {
         try await withFleet { fleet, prefix in
             var tokens: [String] = []
             for name in ["owner", "stranger"] {
@@ -53,9 +55,9 @@ import Testing
             let execution = try executionService(fleet, configuration)
             let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
             try await withGateway(
-                .live(execution: execution, fleet: fleet, provider: "local", providers: ["local"], catalog: catalog)
-            ) {
-                port, _ in
+                .live(execution: execution, fleet: fleet, provider: "local", providers: ["local"], catalog: catalog),
+                configure
+            ) { port, _ in
                 try await body(Bench(port: port, fleet: fleet, token: tokens[0], strangersToken: tokens[1]))
             }
         }

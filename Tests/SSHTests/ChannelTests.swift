@@ -48,7 +48,7 @@ extension Live {
                 let error = await #expect(throws: SSHError.self) { try await session.openDirectTCPIP(port: 1) }
                 #expect(error?.code == .channelRefused)
                 #expect(error?.message.contains("127.0.0.1:1") == true)
-                #expect(await session.isAlive)
+                #expect(session.isAlive)
                 let result = try await session.exec("exit 0")
                 #expect(result.status == 0)
             }

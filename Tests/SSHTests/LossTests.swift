@@ -25,7 +25,7 @@ extension Live {
                             #expect(try await first == .connectionLost)
                             #expect(try await second == .connectionLost)
                             #expect(try await third == .connectionLost)
-                            #expect(await session.isAlive == false)
+                            #expect(session.isAlive == false)
                             // What had come is still there.
                             #expect(try await read.read()?.count == 1000)
                             #expect(try await failure { try await session.openDirectTCPIP(port: 1) } == .connectionLost)
@@ -41,7 +41,7 @@ extension Live {
                 try await withSession(to: server.endpoint) { session in
                     try await eventually(describing: "idle") { await session.channelCount == 0 }
                     await server.killConnections()
-                    try await eventually(describing: "the loss") { await session.isAlive == false }
+                    try await eventually(describing: "the loss") { session.isAlive == false }
                 }
             }
         }
@@ -51,9 +51,9 @@ extension Live {
                 try await withSession(to: server.endpoint, keepalive: .milliseconds(200)) { session in
                     // It answers, so a silence of many intervals is none.
                     try await Task.sleep(for: .seconds(1))  // the silence itself
-                    #expect(await session.isAlive)
+                    #expect(session.isAlive)
                     for process in await server.connections { kill(process, SIGSTOP) }
-                    try await eventually(describing: "the loss") { await session.isAlive == false }
+                    try await eventually(describing: "the loss") { session.isAlive == false }
                     for process in await server.connections { kill(process, SIGCONT) }
                 }
             }
@@ -67,7 +67,7 @@ extension Live {
                     try await eventually(describing: "the connection") { await server.openConnections == 1 }
                     await session.close()
                     #expect([.channelClosed, .connectionLost].contains(try await code))
-                    #expect(await session.isAlive == false)
+                    #expect(session.isAlive == false)
                 }
                 try await eventually(describing: "its end") { await server.openConnections == 0 }
             }

@@ -11,7 +11,7 @@ package enum EnvironmentSignal: Sendable, Hashable {
 }
 
 /// Tells moves of environments on the Redis channel `vm:{environmentId}`, as JSON
-/// `{"state", "generation", "message"?}`.
+/// `{"state", "generation", "message"?}`, and the same on `user-vms:{userId}` for those who watch all of a user's.
 ///
 /// A signal is a hint: it may be lost, and two that different servers send may overtake each other, so one with a
 /// generation below the known one says nothing new. The row is the truth. So: subscribe, then read the row, then wait,
@@ -32,7 +32,10 @@ package struct EnvironmentSignals: Sendable {
             state: environment.state, generation: environment.generation, message: environment.errorMessage)
         do {
             let payload = Array(try JSONEncoder().encode(message))
-            try await redis.command("PUBLISH", RedisArgument(Self.channel(environment.id)), RedisArgument(payload))
+            let channels = [Self.channel(environment.id), Self.channel(ofOwner: environment.userID)]
+            let replies = try await redis.pipeline(
+                channels.map { ["PUBLISH", RedisArgument($0), RedisArgument(payload)] })
+            for case .error(let text) in replies { throw RedisError(.server, text) }
         } catch {
             logger.warning(
                 "signal of an environment not published",
@@ -51,6 +54,19 @@ package struct EnvironmentSignals: Sendable {
             }
         }
     }
+
+    /// The same for all of a user's environments, those that are yet to be made among them.
+    package func withSubscription<Result>(
+        toOwner id: UserID, _ body: (EnvironmentSignalSequence) async throws -> Result
+    ) async throws -> Result {
+        try await ServiceError.translating("Environments of user \(id) not watched") {
+            try await redis.withSubscription(to: [Self.channel(ofOwner: id)]) { subscription in
+                try await body(EnvironmentSignalSequence(subscription: subscription))
+            }
+        }
+    }
+
+    static func channel(ofOwner id: UserID) -> String { "user-vms:\(id)" }
 
     static func channel(_ id: EnvironmentID) -> String { "vm:\(id)" }
 

@@ -32,12 +32,14 @@ extension EnvironmentStore {
     /// The caller's own VM, made if there is none, as ``create(_:for:requestID:)`` does. However many ask at the same
     /// time, there is one. Size and limits are those of the tier the user has now.
     package func createUserVM(
-        for caller: Caller, requestID: String?, provider: String,
+        for caller: Caller, requestID: String?, provider: String, flavor: String? = nil, region: String? = nil,
         keeper: IdempotencyStore.Keeper<Environment>? = nil
     ) async throws -> Environment {
         if keeper == nil, let living = try await userVM(of: caller.userID) { return living }
-        let request = EnvironmentRequest(name: "vm", provider: provider)
+        var request = EnvironmentRequest(name: "vm", provider: provider)
+        (request.flavor, request.region) = (flavor, region)
         return try await auditingRefusal("create", of: nil, owner: caller.userID, by: AuditActor(caller), requestID) {
+            [request] in
             try request.check()
             let (environment, move) = try await ServiceError.translating("VM not created") {
                 try await database.withTransaction { connection in

@@ -35,6 +35,7 @@ extension EnvironmentStore {
     /// Puts the job into Redis and tells the state, both to the end although the caller may be cancelled: others wait
     /// for them.
     func announce(_ move: CommittedMove) async {
+        routes.forget(move.environment.userID)
         await Task {
             async let published: Void = outbox.publish(move.job)
             await signals.publish(move.environment)

@@ -33,11 +33,13 @@ extension EnvironmentStore {
             if update.fields.isEmpty { return environment }
             if let name = update.name { try EnvironmentRequest.check(name: name) }
             if case .some(let hours) = update.durationHours { try EnvironmentRequest.check(durationHours: hours) }
-            return try await ServiceError.translating("Environment \(id) not changed") {
+            let changed = try await ServiceError.translating("Environment \(id) not changed") {
                 try await database.withTransaction { connection in
                     try await apply(update, to: id, by: AuditActor(caller), requestID, on: connection)
                 }
             }
+            routes.forget(changed.userID)
+            return changed
         }
     }
 

@@ -19,6 +19,7 @@ package final class EnvironmentStore: Sendable {
     let sessions: SessionPresence
     let audit: AuditLog
     let logger: Logger
+    package let routes: RouteCache
     private let activity = Mutex<[EnvironmentID: ContinuousClock.Instant]>([:])
 
     /// How often at most the time of the last activity is written for one environment.
@@ -35,6 +36,7 @@ package final class EnvironmentStore: Sendable {
         self.sessions = sessions
         self.audit = audit
         self.logger = logger
+        routes = RouteCache(database: database)
     }
 
     // MARK: Reading

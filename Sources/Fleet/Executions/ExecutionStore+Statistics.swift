@@ -34,14 +34,16 @@ extension ExecutionStore {
             } else {
                 ""
             }
-        return try await ServiceError.translating("Executions not read") {
-            try await database.query(
-                """
-                SELECT \(raw: Self.columns) FROM environment_executions
-                WHERE environment_id = \(environment) \(rest)
-                ORDER BY started_at DESC, id DESC LIMIT \(min(max(limit, 1), 500))
-                """
-            ).map(ExecutionSummary.init)
+        return try await settled {
+            try await ServiceError.translating("Executions not read") {
+                try await database.query(
+                    """
+                    SELECT \(raw: Self.columns) FROM environment_executions
+                    WHERE environment_id = \(environment) \(rest)
+                    ORDER BY started_at DESC, id DESC LIMIT \(min(max(limit, 1), 500))
+                    """
+                ).map(ExecutionSummary.init)
+            }
         }
     }
 

@@ -4,6 +4,7 @@ import PostgreSQL
 /// The history of executions.
 package struct ExecutionStore: Sendable {
     let database: PostgresPool
+    package let journal: ExecutionJournal
 
     /// How much is kept of code, stdout and stderr each.
     package static let keptBytes = 65_536
@@ -50,6 +51,23 @@ package struct ExecutionStore: Sendable {
         }
     }
 
+    /// Completes those of these executions whose end is in the journal, and says whether there were any.
+    @discardableResult
+    package func settle(_ ids: [ExecutionID]) async throws -> Bool {
+        let entries = try await journal.entries(ids)
+        for entry in entries {
+            try await finish(entry.id, entry.outcome, actor: entry.actor)
+            try await journal.forget(entry.id)
+        }
+        return !entries.isEmpty
+    }
+
+    /// What `read` reads, again if something in it had ended and its row did not say so yet.
+    func settled(_ read: () async throws -> [ExecutionSummary]) async throws -> [ExecutionSummary] {
+        let found = try await read()
+        return try await settle(found.filter { $0.state == .running }.map(\.id)) ? try await read() : found
+    }
+
     /// A user's executions, newest first, at most 500; `before` continues after the last of a page.
     package func list(
         owner: UserID, limit: Int = 50, before: ExecutionID? = nil
@@ -63,13 +81,15 @@ package struct ExecutionStore: Sendable {
             } else {
                 ""
             }
-        return try await ServiceError.translating("Executions not read") {
-            try await database.query(
-                """
-                SELECT \(raw: Self.columns) FROM environment_executions WHERE user_id = \(owner) \(rest)
-                ORDER BY started_at DESC, id DESC LIMIT \(min(max(limit, 1), 500))
-                """
-            ).map(ExecutionSummary.init)
+        return try await settled {
+            try await ServiceError.translating("Executions not read") {
+                try await database.query(
+                    """
+                    SELECT \(raw: Self.columns) FROM environment_executions WHERE user_id = \(owner) \(rest)
+                    ORDER BY started_at DESC, id DESC LIMIT \(min(max(limit, 1), 500))
+                    """
+                ).map(ExecutionSummary.init)
+            }
         }
     }
 
@@ -84,6 +104,12 @@ package struct ExecutionStore: Sendable {
     }
 
     private func find(_ condition: SQL, _ id: ExecutionID) async throws -> ExecutionDetail? {
+        let found = try await read(condition, id)
+        guard found?.summary.state == .running, try await settle([id]) else { return found }
+        return try await read(condition, id)
+    }
+
+    private func read(_ condition: SQL, _ id: ExecutionID) async throws -> ExecutionDetail? {
         try await ServiceError.translating("Execution \(id) not read") {
             let rows = try await database.query(
                 """
@@ -109,8 +135,8 @@ package struct ExecutionStore: Sendable {
         }
     }
 
-    /// Calls those lost that began at least 10 s ago on a gateway that is not among the living, and returns them; at
-    /// most `limit`. See ``Presence/alive()`` for who lives, and when that cannot be told.
+    /// Calls those lost that began at least 10 s ago on a gateway that is not among the living and whose end is not in
+    /// the journal, and returns them; at most `limit`. See ``Presence/alive()`` for who lives, and when that cannot be told.
     @discardableResult
     package func loseAbandoned(
         gatewaysAlive: Set<String>, olderThan age: Duration = .seconds(10), limit: Int = 500, actor: AuditActor
@@ -118,16 +144,25 @@ package struct ExecutionStore: Sendable {
         let names = gatewaysAlive.sorted()
         let seconds = age / .seconds(1)
         return try await ServiceError.translating("Lost executions not marked") {
-            try await database.query(
+            let abandoned: [ExecutionID] = try await database.query(
+                """
+                SELECT id FROM environment_executions
+                WHERE state = 'running' AND gateway_id <> ALL(\(names)::text[])
+                    AND started_at <= now() - make_interval(secs => \(seconds)::double precision)
+                ORDER BY started_at LIMIT \(min(max(limit, 1), 1_000))
+                """
+            ).map { try $0.decode("id") }
+            guard !abandoned.isEmpty else { return [] }
+            try await settle(abandoned)
+            return try await database.query(
                 """
                 WITH ended AS (
                     UPDATE environment_executions SET state = 'lost', finished_at = now(),
                         error_code = 'execution_lost', error_message = 'The gateway that ran it is gone.'
                     WHERE id IN (
                         SELECT id FROM environment_executions
-                        WHERE state = 'running' AND gateway_id <> ALL(\(names)::text[])
-                            AND started_at <= now() - make_interval(secs => \(seconds)::double precision)
-                        ORDER BY started_at LIMIT \(min(max(limit, 1), 1_000)) FOR UPDATE SKIP LOCKED)
+                        WHERE state = 'running' AND id = ANY(\(abandoned.map(\.description))::uuid[])
+                        FOR UPDATE SKIP LOCKED)
                     RETURNING *),
                 \(Self.audited(actor))
                 SELECT id FROM ended

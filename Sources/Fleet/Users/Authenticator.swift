@@ -44,7 +44,15 @@ package final class Authenticator: Sendable {
     /// `nil`: no such token, or it is revoked or expired, or its user suspended; which of them is not told.
     package func authenticate(_ token: String) async throws -> Caller? {
         guard TokenText.isWellFormed(token) else { return nil }
-        let hash = TokenText.hash(token)
+        return try await authenticate(TokenText.hash(token), load)
+    }
+
+    /// The same for what a browser's session stands for. Kept with the tokens: no two hashes are alike.
+    func authenticate(session: String) async throws -> Caller? {
+        try await authenticate(SessionText.hash(session), loadSession)
+    }
+
+    private func authenticate(_ hash: [UInt8], _ load: ([UInt8]) async throws -> Entry?) async throws -> Caller? {
         let (hit, epoch) = cache.withLock { cache in (lookUp(hash, in: &cache), cache.epoch) }
         if let hit { return hit }
         guard let entry = try await load(hash) else { return nil }
@@ -140,7 +148,33 @@ package final class Authenticator: Sendable {
                     AND suspended_at IS NULL
                 """)
         }
-        guard let row = rows.first else { return nil }
+        return try rows.first.map(entry)
+    }
+
+    /// As ``load(_:)`` for a session. A use is noted to the quarter of an hour, which is what its end is told by.
+    private func loadSession(_ hash: [UInt8]) async throws -> Entry? {
+        let rows = try await ServiceError.translating("Session not checked") {
+            try await database.query(
+                """
+                WITH used AS (
+                    UPDATE web_sessions SET last_used_at = now()
+                    WHERE id IN (
+                        SELECT id FROM web_sessions
+                        WHERE session_hash = \(hash) AND last_used_at < now() - interval '15 minutes'
+                            AND last_used_at > now() - make_interval(days => \(WebSessionStore.lifetimeDays))
+                        FOR UPDATE SKIP LOCKED))
+                SELECT api_tokens.id, api_tokens.user_id, scopes, expires_at, role, tier
+                FROM web_sessions
+                JOIN api_tokens ON api_tokens.id = token_id JOIN users ON users.id = api_tokens.user_id
+                WHERE session_hash = \(hash)
+                    AND web_sessions.last_used_at > now() - make_interval(days => \(WebSessionStore.lifetimeDays))
+                    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND suspended_at IS NULL
+                """)
+        }
+        return try rows.first.map(entry)
+    }
+
+    private func entry(_ row: PostgresRow) throws -> Entry {
         let scopes: [String] = try row.decode("scopes")
         let caller = Caller(
             userID: try row.decode("user_id"), tokenID: try row.decode("id"), role: try row.decode("role"),

@@ -1,3 +1,4 @@
+import EventLoop
 import Glibc
 import HTTPTypes
 import HummingbirdCore
@@ -74,10 +75,14 @@ struct ConnectionSetup: ServerChildChannel {
 
     func handle(value connection: Connection, logger: Logger) async {
         do {
+            // Where what answers speaks with databases and VMs: see ``EventLoop/tasks``.
+            let tasks = EventLoop.next().tasks
             try await withTaskCancellationHandler {
                 try await connection.stream.executeThenClose { inbound, _ in
                     let parts = RequestParts(inbound, channel: connection.channel)
-                    if await serve(parts, of: connection, logger) {
+                    if await withTaskExecutorPreference(
+                        tasks, operation: { await serve(parts, of: connection, logger) }
+                    ) {
                         // The handler closes when the client has, or soon after.
                         try await connection.channel.closeFuture.get()
                     } else {

@@ -210,7 +210,9 @@ final class Exchange: Sendable {
         try await connection.flushed(.body(bytes))
     }
 
-    fileprivate func end(_ trailers: HTTPFields?) async throws {
+    /// In one write with the last bytes.
+    fileprivate func end(_ trailers: HTTPFields?, after bytes: ByteBuffer = ByteBuffer()) async throws {
+        if bytes.readableBytes > 0 { connection.channel.write(HTTPResponsePart.body(bytes), promise: nil) }
         try await connection.flushed(.end(trailers))
         phase.withLock { phase in
             if case .responding(let status) = phase { phase = .ended(status) }
@@ -269,8 +271,7 @@ struct ResponseStream {
 
     /// The last bytes and the end of the body. `trailers` do not reach a client that speaks HTTP/1.0.
     func finish(_ bytes: ByteBuffer = ByteBuffer(), trailers: HTTPFields? = nil) async throws {
-        try await write(bytes)
-        try await exchange.end(trailers)
+        try await exchange.end(trailers, after: bytes)
     }
 
     /// Like ``finish(_:trailers:)``, but also from a task that was cancelled, and without a word if it fails.

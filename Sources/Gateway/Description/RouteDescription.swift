@@ -80,6 +80,11 @@ struct RouteDescription: Sendable {
     /// Those of its own; what every route can answer is added by ``errors(needsToken:)``.
     var errors: [ServiceError.Code] = []
 
+    /// Of a page, which is for people and in no description of the API.
+    static func page(_ path: String) -> RouteDescription {
+        RouteDescription(id: "page \(path)", group: .server, summary: "", answers: [])
+    }
+
     /// All codes it can answer with.
     func errors(needsToken: Bool) -> Set<ServiceError.Code> {
         var all = Set(errors).union([.invalidRequest, .internalError, .shuttingDown, .serviceUnavailable])

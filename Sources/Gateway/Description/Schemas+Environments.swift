@@ -4,7 +4,7 @@ extension Schemas {
     static var environments: [(String, JSONValue)] {
         [
             ("Environment", environment), ("NewEnvironment", newEnvironment), ("EnvironmentChange", environmentChange),
-            ("AuditEntry", auditEntry), ("Quota", quota),
+            ("AuditEntry", auditEntry), ("Quota", quota), ("NewVM", newVM), ("Flavor", flavor),
         ]
     }
 
@@ -67,6 +67,21 @@ extension Schemas {
             "vcpus": Schema.integer("At most the tier's.", from: MachineSize.least.vcpus, isNullable: true),
             "memoryMb": Schema.integer("At most the tier's.", from: MachineSize.least.memoryMb, isNullable: true),
             "diskMb": Schema.integer("At most the tier's.", from: MachineSize.least.diskMb, isNullable: true),
+        ])
+
+    private static let newVM = Schema.object(
+        "Null, left out and an empty body: what the provider makes for your tier.", required: [],
+        [
+            "flavor": label("Of a provider that has them.", isNullable: true, example: "d2-2"),
+            "region": label("Of a provider that has them.", isNullable: true, example: "GRA11"),
+        ])
+
+    private static let flavor = Schema.view(
+        "A size that a provider makes.",
+        [
+            "id": Schema.string(""), "name": Schema.string(""), "vcpus": Schema.integer(""),
+            "ram": Schema.integer("GB."), "disk": Schema.integer("GB."), "type": Schema.string("Its provider."),
+            "available": Schema.boolean("It can be had now, and by your tier."), "region": Schema.string(""),
         ])
 
     private static let environmentChange = Schema.object(

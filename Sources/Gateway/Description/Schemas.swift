@@ -147,13 +147,14 @@ enum Schemas {
         ])
 
     static let runtime = Schema.view(
-        "A language.", optional: ["version", "available"],
+        "A language.", optional: ["version", "available", "example"],
         [
             "name": Schema.string(""), "title": Schema.string(""), "aliases": Schema.array("", of: Schema.string("")),
             "extensions": Schema.array("", of: Schema.string("")),
             "version": Schema.string("As your VM last said.", isNullable: true),
             "available": Schema.boolean("As your VM last said.", isNullable: true),
             "missing": Schema.array("Debian packages that would make it available.", of: Schema.string("")),
+            "example": Schema.string("A program that greets the world."),
         ])
 
     static let logLine = Schema.view(

@@ -16,6 +16,10 @@ struct EnvironmentOperations: Sendable {
         @Sendable (_ name: String, Caller, _ limit: Int, _ before: ExecutionID?) async throws -> [ExecutionView]
     /// Throws for what is not the caller's; the answer reads what is done to it.
     var log: @Sendable (_ name: String, Caller) async throws -> ProvisionLogAnswer
+    /// What keeps it awake, and until when.
+    var why: @Sendable (_ name: String, Caller) async throws -> WakeReasonView
+    /// Calls its argument at once and whenever something of the caller's may have changed, until cancelled.
+    var follow: @Sendable (Caller, @escaping @Sendable () async throws -> Void) async throws -> Void
     var quota: @Sendable (Caller) async throws -> QuotaView
     /// `nil` where answers cannot be kept.
     var idempotency: IdempotencyStore?
@@ -73,6 +77,14 @@ struct EnvironmentOperations: Sendable {
             log: { name, caller in
                 let id = try await own(name, caller, "logs").id
                 return ProvisionLogAnswer(fleet.provisionLog, of: id)
+            },
+            why: { name, caller in
+                WakeReasonView(try await environments.wakeReason(of: try await own(name, caller, "why").id))
+            },
+            follow: { caller, changed in
+                try await fleet.signals.withSubscription(toOwner: caller.userID) { signals in
+                    try await Wakes.each(signals, atLeastEvery: .seconds(10), changed)
+                }
             },
             quota: { caller in
                 QuotaView(

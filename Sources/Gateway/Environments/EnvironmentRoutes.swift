@@ -15,7 +15,7 @@ struct EnvironmentRoutes: Sendable {
         .accepted, "A job does the rest.", Schemas.wrapped("environment", Schema.reference("Environment")))
 
     var routes: [Route] {
-        [list, create, find, update, destroy] + changes + [execute, log, audit, history, quota]
+        [list, create, find, update, destroy] + changes + [execute, log, why, audit, history, quota]
     }
 
     // MARK: All
@@ -29,11 +29,34 @@ struct EnvironmentRoutes: Sendable {
                 parameters: [
                     .query("limit", "Most of them in this page; 100.", Schema.integer("", 1...200)),
                     .query("after", "The id of the last of the page before.", Schema.id("")),
-                ], answers: [.json("A page.", Schemas.list("environments", of: "Environment"))])
+                    .query(
+                        "follow", "Live, as server-sent events `environments`, unless it is `0` or `false`.",
+                        Schema.string("")),
+                ],
+                answers: [
+                    .init(
+                        status: .ok, summary: "A page.",
+                        contents: [
+                            .init(
+                                type: "application/json", schema: Schemas.list("environments", of: "Environment")),
+                            .init(type: "text/event-stream", schema: Schemas.serverSent(["environments"])),
+                        ])
+                ])
         ) { exchange, caller, _ in
             let after = try exchange.target.identifier("after", EnvironmentID.init(_:))
             let limit = try exchange.target.limit(1...200) ?? 100
-            try await exchange.respond(json: List(environments: try await operations.list(caller, limit, after)))
+            let read: @Sendable () async throws -> [EnvironmentView] = { [operations] in
+                try await operations.list(caller, limit, after)
+            }
+            guard exchange.target.isSet("follow"), exchange.head.method == .get else {
+                return try await exchange.respond(json: List(environments: try await read()))
+            }
+            try await LiveAnswer(event: "environments") {
+                let environments = try await read()
+                // Seconds pass; that is no change.
+                let still = environments.map { $0.with(runtimeSeconds: 0) }
+                return (List(environments: environments), try JSONView.encode(still))
+            }.answer(exchange) { [operations] changed in try await operations.follow(caller, changed) }
         }
     }
 
@@ -156,6 +179,19 @@ struct EnvironmentRoutes: Sendable {
                 errors: [.environmentNotFound])
         ) { exchange, caller, parameters in
             try await operations.log(parameters["slug"] ?? "", caller).answer(exchange)
+        }
+    }
+
+    private var why: Route {
+        .authenticated(
+            .get, "/v1/environments/{slug}/why",
+            RouteDescription(
+                id: "getWakeReason", group: .environments, summary: "Why an environment is awake, and until when",
+                parameters: [Self.slug],
+                answers: [.json("", Schemas.wrapped("why", Schema.reference("WakeReason")))],
+                errors: [.environmentNotFound])
+        ) { exchange, caller, parameters in
+            try await exchange.respond(json: ["why": try await operations.why(parameters["slug"] ?? "", caller)])
         }
     }
 

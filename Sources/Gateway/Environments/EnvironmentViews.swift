@@ -43,6 +43,14 @@ extension EnvironmentView {
     }
 }
 
+extension EnvironmentView {
+    func with(runtimeSeconds: Int) -> EnvironmentView {
+        var copy = self
+        copy.runtimeSeconds = runtimeSeconds
+        return copy
+    }
+}
+
 /// One line of the audit log.
 struct AuditView: Encodable, Sendable {
     struct Actor: Encodable, Sendable {

@@ -21,6 +21,7 @@ enum EventResponse {
             while let batch = try await events.nextBatch() {
                 buffer.clear(minimumCapacity: 1_024)
                 for event in batch { encoder.encode(event, into: &buffer) }
+                if events.isAtEnd { return try await stream.finish(buffer) }
                 try await stream.write(buffer)
             }
             try await stream.finish()

@@ -1,9 +1,34 @@
 import Fleet
 import HTTPTypes
 
+/// What is asked of a VM that is to be made, where its provider has a choice.
+struct VMChoice: Sendable, Equatable {
+    var flavor: String?
+    var region: String?
+
+    /// Nothing is asked by a body that is empty.
+    static func decode(_ bytes: [UInt8]) throws(ServiceError) -> VMChoice {
+        var choice = VMChoice()
+        guard !bytes.isEmpty else { return choice }
+        var reader = try JSONReader(bytes)
+        try reader.document { (reader: inout JSONReader) throws(ServiceError) in
+            try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in
+                switch field {
+                case "flavor": choice.flavor = try reader.null() ? nil : try reader.string()
+                case "region": choice.region = try reader.null() ? nil : try reader.string()
+                default:
+                    throw reader.invalid("is not a known field", hint: "The body has flavor and region, or is empty.")
+                }
+            }
+        }
+        return choice
+    }
+}
+
 /// `/v1/vm`: the caller's own VM.
 struct VMRoutes: Sendable {
     let operations: GatewayOperations
+    let configuration: GatewayConfiguration
 
     private struct Answer: Encodable { @Nullable var vm: VMView? }
 
@@ -26,12 +51,15 @@ struct VMRoutes: Sendable {
                 RouteDescription(
                     id: "createVM", group: .vm, summary: "Make your VM",
                     detail: "If there is none; the first run does so too.", parameters: [Idempotency.parameter],
+                    body: .json(Schema.reference("NewVM"), example: [:], isRequired: false),
                     answers: [.json(.accepted, "A job does the rest.", Schemas.wrapped("vm", Schema.reference("VM")))],
                     errors: [.alreadyExists, .quotaExceeded] + Idempotency.errors)
             ) { exchange, caller, _ in
+                let body = try await exchange.jsonBody(upTo: 65_536, within: configuration.bodyTimeout)
+                let choice = try VMChoice.decode(body)
                 try await Idempotency(store: operations.environments.idempotency)
-                    .answer(exchange, caller, .accepted, body: [], shown: { Answer(vm: $0) }) { keeper in
-                        try await operations.createVM(caller, exchange.id, keeper)
+                    .answer(exchange, caller, .accepted, body: body, shown: { Answer(vm: $0) }) { keeper in
+                        try await operations.createVM(caller, choice, exchange.id, keeper)
                     }
             },
             .authenticated(
@@ -63,6 +91,31 @@ struct VMRoutes: Sendable {
                     errors: [.environmentNotFound, .illegalTransition, .vmDestroyed])
             ) { exchange, caller, _ in
                 try await accept(exchange, try await operations.stopVM(caller, exchange.id))
+            },
+            .authenticated(
+                .get, "/v1/flavors",
+                RouteDescription(
+                    id: "listFlavors", group: .vm, summary: "What the providers make, and where",
+                    detail: "In the order of the providers: the first makes your VM.",
+                    answers: [
+                        .json(
+                            "Sizes are in GB.",
+                            Schema.view(
+                                "",
+                                [
+                                    "flavors": Schema.array("", of: Schema.reference("Flavor")),
+                                    "regions": Schema.array("", of: Schema.string("")),
+                                ]))
+                    ])
+            ) { exchange, caller, _ in
+                struct Offer: Encodable {
+                    let flavors: [FlavorView]
+                    let regions: [String]
+                }
+                try await exchange.respond(
+                    json: Offer(
+                        flavors: try await operations.flavors().map { $0.offered(to: caller.tier) },
+                        regions: try await operations.regions()))
             },
             .authenticated(
                 .get, "/v1/vm/logs",

@@ -10,6 +10,7 @@ struct Dispatcher: Sendable {
     let authentication: Authentication
     let rate: RateGate?  // nil: nobody counts
     let metrics: GatewayMetrics
+    var pages: PageShell?  // nil: there are none
 
     /// What is found out on the way.
     private struct Trace {
@@ -42,7 +43,13 @@ struct Dispatcher: Sendable {
             switch route.handler {
             case .anyone(let handle): try await handle(exchange)
             case .caller(let handle):
-                let caller = try await authentication.caller(of: exchange.head)
+                let caller = try await authentication.caller(of: exchange.head, admitting: .sessions)
+                trace.caller = caller
+                try await withinRate(caller, exchange, route) { try await handle(exchange, caller, parameters) }
+            case .visitor(let handle):
+                guard let caller = try await visitor(exchange) else {
+                    return try await exchange.redirect(to: Self.signIn(for: exchange.head.path ?? "/"))
+                }
                 trace.caller = caller
                 try await withinRate(caller, exchange, route) { try await handle(exchange, caller, parameters) }
             }
@@ -61,6 +68,28 @@ struct Dispatcher: Sendable {
                 .routeNotFound, "There is nothing at \(exchange.target.path.prefix(256)).",
                 hint: "The API begins at /v1: POST /v1/execute, GET /v1/runtimes, GET /v1/vm.")
         }
+    }
+
+    /// `nil`: a person who has to sign in. To programs it is said as everywhere.
+    private func visitor(_ exchange: Exchange) async throws -> Caller? {
+        do {
+            return try await authentication.caller(of: exchange.head, admitting: .visitors)
+        } catch is Authentication.Refused where exchange.prefersPage {
+            return nil
+        }
+    }
+
+    private static func signIn(for path: String) -> String {
+        guard path != "/" else { return "/login" }
+        let plain = path.utf8.map { byte -> String in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                String(UnicodeScalar(byte))
+            default: "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+        return "/login?next=" + plain.joined()
     }
 
     /// The rate is asked for while the body still comes: what reads one whole waits for both.
@@ -102,6 +131,12 @@ struct Dispatcher: Sendable {
         }
         for field in refusal.responseHeaders { headers.append(field) }
         if let retryAfter { headers[.retryAfter] = String(retryAfter) }
+        if let pages, exchange.prefersPage {
+            headers[.contentType] = nil
+            try? await pages.show(exchange, refusal, status: status ?? refusal.code.status, headers: headers)
+            guard exchange.status == nil else { return }
+            headers[.contentType] = "application/json"
+        }
         try? await exchange.respond(
             status ?? refusal.code.status, headers: headers, body: refusal.responseBody(requestID: exchange.id))
     }

@@ -13,7 +13,8 @@ struct RequestTarget {
         let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         path = String(parts[0])
         var segments: [String]? = []
-        for segment in parts[0].dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+        let rest = parts[0].dropFirst()
+        for segment in parts[0] == "/" ? [] : rest.split(separator: "/", omittingEmptySubsequences: false) {
             guard parts[0].first == "/", let decoded = Self.decoded(segment), !decoded.isEmpty else {
                 segments = nil
                 break

@@ -9,6 +9,8 @@ struct Route: Sendable {
     enum Handler: Sendable {
         case anyone(@Sendable (Exchange) async throws -> Void)
         case caller(@Sendable (Exchange, Caller, Parameters) async throws -> Void)
+        /// A person, at a page; who is not signed in is sent to do so.
+        case visitor(@Sendable (Exchange, Caller, Parameters) async throws -> Void)
     }
 
     let method: HTTPRequest.Method
@@ -27,11 +29,14 @@ struct Route: Sendable {
         self.path = path
         self.description = description
         self.handler = handler
-        template = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        template = path == "/" ? [] : path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
     }
 
     var needsToken: Bool {
-        if case .caller = handler { true } else { false }
+        switch handler {
+        case .caller: true
+        case .anyone, .visitor: false
+        }
     }
 
     /// A route that needs no token.
@@ -47,6 +52,21 @@ struct Route: Sendable {
         _ handle: @escaping @Sendable (Exchange, Caller, Parameters) async throws -> Void
     ) -> Route {
         Route(method, path, description, .caller(handle))
+    }
+
+    /// A page for those who have signed in. Pages are not in the API's description.
+    static func page(
+        _ method: HTTPRequest.Method, _ path: String,
+        _ handle: @escaping @Sendable (Exchange, Caller, Parameters) async throws -> Void
+    ) -> Route {
+        Route(method, path, .page(path), .visitor(handle))
+    }
+
+    /// A page for everybody.
+    static func openPage(
+        _ method: HTTPRequest.Method, _ path: String, _ handle: @escaping @Sendable (Exchange) async throws -> Void
+    ) -> Route {
+        Route(method, path, .page(path), .anyone(handle))
     }
 
     /// The path's parameters, or `nil` if it is not of this template. Those that take the rest of a path have it as it

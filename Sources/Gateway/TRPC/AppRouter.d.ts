@@ -140,7 +140,7 @@ type Procedure<Kind extends 'query' | 'mutation' | 'subscription', Input, Output
 };
 type Query<Input, Output> = Procedure<'query', Input, Output>;
 type Mutation<Input, Output> = Procedure<'mutation', Input, Output>;
-type Subscription<Input, Value> = Procedure<'subscription', Input, AsyncIterable<Value, void, unknown>>;
+type Subscription<Input, Value> = Procedure<'subscription', Input, AsyncIterable<Value>>;
 
 type Procedures = {
   vm: {

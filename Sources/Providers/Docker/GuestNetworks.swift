@@ -34,11 +34,22 @@ struct GuestNetworks: Sendable {
                         "com.docker.network.bridge.enable_ip_masquerade": String(kind == .egress),
                     ], labels: [Blueprint.Label.managed: "true"])
             } catch let failure as EngineFailure {
-                guard try await isThere(kind) else {
+                guard try await comes(kind, after: failure) else {
                     throw failure.asProviderError("Network '\(kind.rawValue)' not made")
                 }
             }
         }
+    }
+
+    /// Whether it is there all the same. Engines know a bridge before they show its network: one that somebody else is
+    /// making is waited for.
+    private func comes(_ kind: Kind, after failure: EngineFailure) async throws -> Bool {
+        let end = ContinuousClock.now + .seconds(failure.says("same bridge name") ? 10 : 0)
+        while try await !isThere(kind) {
+            guard ContinuousClock.now < end else { return false }
+            try await Task.sleep(for: .milliseconds(20))  // the engine has no call to wait for a network
+        }
+        return true
     }
 
     private func isThere(_ kind: Kind) async throws -> Bool {

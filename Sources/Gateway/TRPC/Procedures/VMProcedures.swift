@@ -24,7 +24,7 @@ struct VMProcedures: Sendable {
             .mutation("vm.provisionMyVm", taking: VMSize.self) { call, size in
                 if let vm = try await operations.trpc.vm(call.caller) { return vm }
                 try size.check(for: call.caller.tier)
-                _ = try await operations.createVM(call.caller, call.requestID, nil)
+                _ = try await operations.createVM(call.caller, VMChoice(), call.requestID, nil)
                 return try await own(call)
             },
             .mutation("vm.startMyVm") { call in

@@ -1,0 +1,120 @@
+import EventLoop
+import Fleet
+import Logging
+import Synchronization
+
+/// Ends of runs that are written into the history behind their callers' backs: those that are in the journal, at once,
+/// and those that the database did not take when they came, as soon as it does.
+///
+/// A run waits neither for a commit nor for a history that cannot be written, and its row must not say `running` for as
+/// long as the gateway lives. What is still here when the gateway dies is completed from the journal by whoever meets
+/// the row; what is not in the journal either, the sweep calls `lost`.
+final class HistoryWriter: Sendable {
+    struct Entry: Sendable {
+        let record: ExecutionRecord
+        let outcome: ExecutionOutcome
+        let actor: AuditActor
+        /// A copy is in the journal, to be taken out again.
+        var isInJournal = false
+    }
+
+    /// Of at most 192 KiB each.
+    static let capacity = 256
+    static let lanes = 4  // that write at the same time
+    static let pause = Duration.seconds(1)  // after the database took nothing
+
+    /// Writes beginning and end, however much of both is written already. Throws if the database does not take it.
+    private let write: @Sendable (Entry) async throws -> Void
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    private struct State {
+        var entries: [Entry] = []
+        var writing = 0
+        var isRunning = false
+        var idle: [Waiter<Void>] = []  // lanes that have nothing to do
+    }
+
+    init(logger: Logger, write: @escaping @Sendable (Entry) async throws -> Void) {
+        self.logger = logger
+        self.write = write
+    }
+
+    /// How many are not written yet.
+    var count: Int { state.withLock { $0.entries.count + $0.writing } }
+
+    /// `false`: there are too many already, or nobody is there to write.
+    func add(_ entry: Entry) -> Bool {
+        state.withLock { state in
+            guard state.isRunning, state.entries.count + state.writing < Self.capacity else { return false }
+            state.entries.append(entry)
+            state.idle.popLast()?.resume(with: .success(()))
+            return true
+        }
+    }
+
+    /// Writes until cancelled, and then what there is, as far as the database takes it.
+    func run(clock: any Clock<Duration> = ContinuousClock()) async throws {
+        state.withLock { $0.isRunning = true }
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<Self.lanes { group.addTask { try await self.work(clock) } }
+                try await group.waitForAll()
+            }
+        } catch {
+            state.withLock { $0.isRunning = false }
+            await Task { await self.flush() }.value  // although this task is cancelled
+            throw error
+        }
+    }
+
+    private func work(_ clock: any Clock<Duration>) async throws {
+        while true {
+            guard let entry = take() else {
+                let waiter = Waiter<Void>()
+                let hasWork = state.withLock { state in
+                    if state.entries.isEmpty { state.idle.append(waiter) }
+                    return !state.entries.isEmpty
+                }
+                if !hasWork { try await waiter.value() }
+                continue
+            }
+            // Although this lane may be cancelled: an entry is in hand.
+            let isWritten = await Task { await self.put(entry) }.value
+            if !isWritten { try await clock.sleep(for: Self.pause) }
+        }
+    }
+
+    /// Writes what the database takes and stops at the first that it does not.
+    private func flush() async {
+        while let entry = take(), await put(entry) {}
+    }
+
+    private func take() -> Entry? {
+        state.withLock { state in
+            guard !state.entries.isEmpty else { return nil }
+            state.writing += 1
+            return state.entries.removeFirst()
+        }
+    }
+
+    /// `false`: the database takes nothing at present; the entry is the first again.
+    private func put(_ entry: Entry) async -> Bool {
+        do {
+            try await write(entry)
+        } catch let error as ServiceError where error.code != .serviceUnavailable {
+            // It will not take this one later either.
+            logger.error(
+                "execution missing from the history",
+                metadata: ["execution": "\(entry.record.id)", "error": "\(error)"])
+        } catch {
+            state.withLock { state in
+                state.writing -= 1
+                state.entries.insert(entry, at: 0)
+            }
+            return false
+        }
+        state.withLock { $0.writing -= 1 }
+        return true
+    }
+}

@@ -1,0 +1,79 @@
+import EventLoop
+
+/// Channels to a port that were opened before anybody asked for them, so that the next conversation begins without the
+/// round trip that opens one. They count as open channels, and what listens there sees a connection that says nothing.
+///
+/// They are made when one was taken, up to ``SSHSession/spareLimit``; what nobody takes in time is closed. So a place that
+/// nobody speaks with has none.
+struct SpareChannels {
+    struct Spare {
+        let number: Int
+        let expiry: EventLoop.TimerID
+    }
+
+    var ready: [Int: [Spare]] = [:]  // by port
+    var opening: [Int: [Opening]] = [:]
+}
+
+extension SSHSession {
+    /// For each port. A burst of callers beyond them opens its own.
+    static let spareLimit = 2
+    /// Less than the silence after which a runner ends a connection (15 s).
+    static let spareLifetime = Duration.seconds(10)
+
+    /// Opens a channel to a port of the machine's loopback as ``openDirectTCPIP(host:port:timeout:)`` does, or takes one
+    /// that is open already, and begins to send `bytes` on it. Returns before they are sent. Has one made for the next.
+    package func beginDirectTCPIP(port: Int, sending bytes: [UInt8]) async throws -> SSHChannel {
+        try Task.checkCancellation()
+        let channel: SSHChannel
+        if let number = takeSpare(port) {
+            channel = SSHChannel(session: self, number: number)
+        } else if let opening = spares.opening[port]?.popLast() {
+            opening.isSpare = false
+            channel = try await opened(opening, within: .seconds(10))
+        } else {
+            channel = try await openDirectTCPIP(port: port)
+        }
+        try post(bytes, on: channel.number)
+        makeSpares(port)
+        flush()
+        return channel
+    }
+
+    private func takeSpare(_ port: Int) -> Int? {
+        while let spare = spares.ready[port]?.popLast() {
+            loop.cancel(spare.expiry)
+            if let channel = channels[spare.number], channel.life == .open, !channel.isAtEnd { return spare.number }
+            beginClosing(spare.number)
+        }
+        return nil
+    }
+
+    private func makeSpares(_ port: Int) {
+        let count = spares.opening[port, default: []].count + spares.ready[port, default: []].count
+        for _ in min(count, Self.spareLimit)..<Self.spareLimit {
+            guard let opening = try? Opening.directTCPIP(port: port) else { return }
+            opening.isSpare = true
+            opening.port = port
+            spares.opening[port, default: []].append(opening)
+            do { try enqueue(opening) } catch { forgetSpare(opening) }  // whoever needs one learns why
+        }
+    }
+
+    /// It is open, and nobody has asked for it yet.
+    func keepSpare(_ opening: Opening, _ number: Int) {
+        forgetSpare(opening)
+        let port = opening.port
+        let expiry = loop.schedule(after: Self.spareLifetime) { [weak self] in
+            self?.assumeIsolated { session in
+                session.spares.ready[port]?.removeAll { $0.number == number }
+                session.beginClosing(number)
+            }
+        }
+        spares.ready[port, default: []].append(SpareChannels.Spare(number: number, expiry: expiry))
+    }
+
+    func forgetSpare(_ opening: Opening) {
+        spares.opening[opening.port]?.removeAll { $0 === opening }
+    }
+}

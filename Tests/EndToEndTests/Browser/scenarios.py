@@ -1,0 +1,340 @@
+"""What is shown of the pages, a function each. See browser.py."""
+
+import time
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from browser import finished, run_code, shift, write_code
+
+PAGES = ["/", "/my-vm"]
+SIGHTS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+def signing_in(site):
+    with site.visit("/my-vm?x=1", signed_in=False) as page:
+        assert page.url == site.url + "/login?next=/my-vm%3Fx%3D1", page.url
+        expect(page.locator("#token")).to_be_focused()
+        page.keyboard.type("mlt_wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("unknown, revoked or expired")
+        page.fill("#token", site.token)
+        page.keyboard.press("Enter")
+        page.wait_for_url(site.url + "/my-vm?x=1")
+        assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(site.url + "/login")
+        page.goto("/")
+        assert "/login" in page.url
+    with site.visit(site.link, signed_in=False) as page:
+        page.reload()
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(site.url + "/")
+    with site.visit(site.link, signed_in=False) as page:
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("used already")
+
+
+def streaming(site):
+    with site.visit() as page:
+        page.wait_for_load_state("networkidle")
+        sizes = page.evaluate("""() => [...performance.getEntriesByType('navigation'),
+            ...performance.getEntriesByType('resource')].map((entry) => entry.decodedBodySize)""")
+        size = sum(sizes)
+        print(f"first page: {size / 1024:.0f} KB in {len(sizes)} answers")
+        assert 20_000 < size < 300 * 1024, size
+        write_code(page, "python", "import time\nfor i in range(1, 7):\n    print('line', i)\n    time.sleep(0.25)\n")
+        page.wait_for_timeout(600)  # what is typed may move things for half a second
+        begin = page.evaluate("performance.now()")
+        page.evaluate("""() => { window.seen = new Set(); new MutationObserver(() => window.seen.add(
+            document.getElementById('output').textContent)).observe(document.getElementById('output'),
+            { childList: true, subtree: true, characterData: true }) }""")
+        page.focus("#code")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#run")).to_contain_text("Cancel")
+        finished(page)
+        seen = sorted(page.evaluate("[...window.seen].filter((text) => text.startsWith('line'))"), key=len)
+        assert seen[-1] == "".join(f"line {i}\n" for i in range(1, 7)), seen
+        assert len({text.count("\n") for text in seen}) >= 5, f"lines did not come one by one: {seen}"
+        expect(page.locator("#exit")).to_contain_text("CPU")
+        expect(page.locator("#status")).to_have_text("Done")
+        expect(page.locator("#run")).to_contain_text("Run")
+        expect(page.locator("#history a").first).to_contain_text("exit 0")
+        moved, what = shift(page, begin)
+        print(f"layout shift while output streamed: {moved}")
+        assert moved == 0, what
+        page.get_by_role("link", name="Link", exact=True).click()
+        expect(page.locator("#run-code")).to_contain_text("time.sleep")
+        expect(page.locator("#run-output")).to_contain_text("line 6")
+        run = page.url
+        page.get_by_role("link", name="Open in the playground").click()
+        expect(page.locator("#code")).to_have_value("import time\nfor i in range(1, 7):\n    print('line', i)\n    time.sleep(0.25)\n")
+    other = site.call("POST", "/v1/admin/users", {"name": f"other-{time.time_ns()}"})["user"]
+    made = site.call("POST", f"/v1/admin/users/{other['name']}/tokens", {"name": "browser"})
+    own, site.token = site.token, made["token"]
+    with site.visit(run) as page:
+        expect(page.locator("h1")).to_have_text("There is nothing here")
+    site.token = own
+
+
+def cancelling(site):
+    with site.visit() as page:
+        run_code(page, "bash", "echo begun; sleep 600; echo never")
+        expect(page.locator("#output")).to_contain_text("begun")
+        page.get_by_role("button", name="Cancel").click()
+        begin = time.monotonic()
+        expect(page.locator("#status")).to_have_text("Cancelled", timeout=5_000)
+        print(f"cancelled in {(time.monotonic() - begin) * 1000:.0f} ms")
+        expect(page.locator("#exit")).to_contain_text("cancelled")
+        expect(page.get_by_role("button", name="Run")).to_be_enabled()
+        run_code(page, "bash", "exit 3")
+        finished(page, "exit 3")
+
+
+def typing(site):
+    with site.visit() as page:
+        run_code(page, "python", "name = input('who? ')\nprint(f'hello {name}')\nimport sys\nprint(len(sys.stdin.read()))\n")
+        expect(page.locator("#output")).to_contain_text("who?")
+        page.fill("#line", "Ada <b>")
+        page.press("#line", "Enter")
+        expect(page.locator("#output")).to_contain_text("hello Ada <b>")
+        page.fill("#line", "four")
+        page.press("#line", "Enter")
+        page.click("#end-input")
+        finished(page)
+        expect(page.locator("#output")).to_contain_text("5")
+        page.fill("#stdin", "from the box")
+        page.click("#tab-args")
+        page.fill("#args", "one\ntwo words")
+        page.click("#tab-files")
+        page.click("#file-new")
+        page.fill("#files input", "data/x.txt")
+        page.fill("#files textarea", "in the file")
+        page.click("#tab-more")
+        page.fill("#variables", "GREETING=a=b")
+        run_code(page, "python", "import sys, os\nprint(sys.stdin.read(), sys.argv[1:], open('data/x.txt').read(), os.environ['GREETING'])")
+        finished(page)
+        expect(page.locator("#output")).to_contain_text("from the box ['one', 'two words'] in the file a=b")
+
+
+def waking(site):
+    site.call("POST", "/v1/vm/start")
+    site.vm_until("running")
+    site.call("POST", "/v1/vm/stop")
+    site.vm_until("stopped")
+    with site.visit() as page:
+        page.evaluate("""() => { window.said = []; new MutationObserver(() => window.said.push(
+            document.getElementById('status').textContent)).observe(document.getElementById('status'), { childList: true }) }""")
+        begin = time.monotonic()
+        run_code(page, "python", "print('awake')")
+        expect(page.locator("#output")).to_contain_text("awake", timeout=60_000)
+        print(f"from asleep to its output: {(time.monotonic() - begin) * 1000:.0f} ms")
+        finished(page)
+        said = page.evaluate("window.said")
+        assert "Waking your VM" in said, said
+    assert site.vm_until("running")
+
+
+HOSTILE = r'''
+import sys, time
+title = "\x1b]0;owned\x07\x1b]2;owned\x1b\\"
+clipboard = "\x1b]52;c;b3duZWQ=\x07"
+html = "<script>window.owned=1</script><img src=x onerror='window.owned=1'><h1>big</h1>\n"
+link = "\x1b]8;;javascript:window.owned=1\x1b\\click\x1b]8;;\x1b\\\n"
+sys.stdout.write(title + clipboard + html + link)
+sys.stdout.write("\x1b[31mred\x1b[0m plain \x1b[2J\x1b[H\x1b[?1049h\x1b[6n kept\n")
+sys.stdout.write("\x1b]0;cut in the mid")
+sys.stdout.flush(); time.sleep(0.3)
+sys.stdout.write("dle\x07after\n")
+sys.stdout.write("left \u202eright\u202c \x1bPdcs\x1b\\ \x9b31m end\n10%\r100%\n")
+sys.stderr.write("\x1b[32mgreen error\x1b[0m\n")
+'''
+
+
+HOSTILE_NAME = "<img src=x onerror=alert(1)>\"'\u0301&"
+
+
+def my_vm(site):
+    if site.call("GET", "/v1/vm")["vm"]:
+        site.call("POST", "/v1/vm/start")
+        site.vm_until("running")
+        site.call("DELETE", "/v1/vm")
+        site.vm_until(None)
+    with site.visit("/my-vm") as page:
+        expect(page.locator("#none")).to_contain_text("You have no VM yet.")
+        page.evaluate("""() => { window.said = new Set(); new MutationObserver(() => window.said.add(
+            document.getElementById('vm-state').textContent)).observe(document.getElementById('vm-state'),
+            { childList: true, attributes: true }) }""")
+        page.get_by_role("button", name="Make my VM").click()
+        state = page.locator("#vm-state")
+        expect(state).to_have_text("running", timeout=60_000)
+        assert "being made" in page.evaluate("[...window.said]"), page.evaluate("[...window.said]")
+        expect(page.locator("#log")).to_contain_text("Provisioning complete")
+        expect(page.locator("#vm-facts")).to_contain_text("vCPU")
+        expect(page.locator("#audit")).to_contain_text("create")
+        # Another window is told of what is done in this one, and of what a program does.
+        with page.context.expect_page() as opened:
+            page.evaluate("window.open('/my-vm')")
+        other = opened.value
+        other.wait_for_load_state("load")
+        other.evaluate("Object.defineProperty(document, 'hidden', { get: () => false })")
+        other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(other.locator("#vm-state")).to_have_text("running")
+        page.bring_to_front()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(state).to_have_text("asleep", timeout=60_000)
+        expect(other.locator("#vm-state")).to_have_text("asleep", timeout=15_000)
+        other.close()
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(state).to_have_text("running", timeout=60_000)
+        expect(page.locator("#vm-facts")).to_contain_text("Stops when idle")
+        # Another environment, with a name that would be HTML.
+        page.get_by_role("button", name="New environment").click()
+        page.fill("#new-name", HOSTILE_NAME)
+        page.fill("#new-hours", "2")
+        page.fill("#new-variables", "GREETING=hello")
+        page.get_by_role("button", name="Make it").click()
+        row = page.locator("#environments tr").filter(has_text="<img src=x")
+        expect(row).to_contain_text("running", timeout=60_000)
+        expect(row).to_contain_text("in 2 hours")
+        assert page.locator("#environments img").count() == 0
+        row.get_by_role("button", name="Destroy").click()
+        expect(page.get_by_role("dialog")).to_contain_text(HOSTILE_NAME)
+        page.keyboard.press("Escape")
+        expect(row).to_contain_text("running")
+        row.get_by_role("button", name="Destroy").click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(row).to_have_count(0, timeout=60_000)
+        page.get_by_role("button", name="Destroy", exact=True).click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.locator("#none")).to_be_visible(timeout=60_000)
+        site.vm_until(None)
+        page.get_by_role("button", name="Make my VM").click()
+        expect(state).to_have_text("running", timeout=60_000)
+
+
+def hostile_output(site):
+    with site.visit(permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.evaluate("navigator.clipboard.writeText('mine')")
+        run_code(page, "python", HOSTILE)
+        finished(page)
+        output = page.locator("#output")
+        text = output.text_content()
+        assert "<script>window.owned=1</script><img src=x" in text, text
+        for part in ["click\n", "red plain  kept\n", "after\n", "left right  31m end", "\n100%\n", "green error"]:
+            assert part in text, (part, text)
+        for part in ["\x1b", "owned\x07", "middle", "\u202e", "10%\r", "dcs"]:
+            assert part not in text, (part, text)
+        assert page.evaluate("window.owned") is None
+        assert page.title() == "Playground · Martlet", page.title()
+        assert page.evaluate("navigator.clipboard.readText()") == "mine"
+        assert page.locator("#output :not(span)").count() == 0, "only text in spans"
+        expect(output.locator(".c1")).to_have_text("red")
+        page.get_by_role("link", name="Link", exact=True).click()
+        expect(page.locator("#run-output")).to_contain_text("<script>window.owned=1</script>")
+        assert page.evaluate("window.owned") is None and page.title() == "Run · Martlet"
+        assert page.locator("#run-output :not(span)").count() == 0
+
+
+def long_output(site):
+    with site.visit() as page:
+        run_code(page, "python", "for i in range(200000):\n    print(f'{i:08d} ' + 'x' * 40)\n")
+        finished(page)
+        expect(page.locator("#output")).to_contain_text("00199999")
+        length = page.evaluate("document.getElementById('output').textContent.length")
+        print(f"of 10 MB of output the page keeps {length / 2**20:.2f} M characters")
+        assert length <= 2 << 20, length
+        expect(page.locator("#messages")).to_contain_text("last 2 MB")
+        begin = time.monotonic()
+        page.evaluate("1")
+        assert time.monotonic() - begin < 1, "the page does not answer"
+
+
+def colouring(site):
+    with site.visit() as page:
+        plain = []
+        for name in page.eval_on_selector_all("#language option", "all => all.map((one) => one.value)"):
+            page.select_option("#language", name)
+            page.evaluate("() => document.fonts.ready")
+            try:
+                page.wait_for_function("() => document.querySelector('#paint span')", timeout=1_500)
+            except Exception:
+                plain.append(name)
+            assert page.locator("#paint").text_content() == page.input_value("#code") + "\n", name
+        print(f"not coloured: {plain}")
+        assert set(plain) <= {"cobol"}, plain
+        # The caret and the colours stay together, and Tab indents without trapping whoever wants out.
+        write_code(page, "python", "if x:")
+        page.focus("#code")
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        page.keyboard.type("y")
+        page.keyboard.press("Tab")
+        assert page.input_value("#code") == "if x:\n    y    ", repr(page.input_value("#code"))
+        page.keyboard.press("Escape")
+        page.keyboard.press("Tab")
+        expect(page.locator("#tab-input")).to_be_focused()
+
+
+def accessibility(site):
+    run_of = None
+    with site.visit() as page:
+        run_code(page, "python", "import sys\nprint('\\x1b[31mred\\x1b[0m \\x1b[33mwarn\\x1b[0m')\nprint('err', file=sys.stderr)")
+        finished(page)
+        run_of = page.locator("#exit a").get_attribute("href")
+    for width, scheme in SIGHTS:
+        for path in [*PAGES, run_of, "/no/such/page"]:
+            with site.visit(path, width=width, scheme=scheme) as page:
+                page.wait_for_timeout(300)
+                report(page, f"{path} {width} {scheme}")
+        with site.visit("/login", width=width, scheme=scheme, signed_in=False) as page:
+            report(page, f"/login {width} {scheme}")
+
+
+def report(page, name):
+    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    problems = [
+        f"{violation['id']}: {violation['help']}: " + "; ".join(
+            f"{node['html'][:120]} ({node.get('failureSummary', '')[:160]})" for node in violation["nodes"][:3])
+        for violation in results.response["violations"]]
+    assert not problems, f"{name}:\n" + "\n".join(problems)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{name} is {wide} pixels too wide"
+
+
+def keyboard(site):
+    with site.visit() as page:
+        page.evaluate("document.activeElement.blur()")
+        order = []
+        for _ in range(24):
+            page.keyboard.press("Tab")
+            order.append(page.evaluate("""() => { const at = document.activeElement
+                if (at.id === 'code') return 'code'
+                return at.id || at.getAttribute('aria-label') || at.textContent.trim().slice(0, 30) }"""))
+            if order[-1] == "code":
+                page.keyboard.press("Escape")
+            outline = page.evaluate("""() => { const at = document.activeElement
+                const seen = (element) => { const style = getComputedStyle(element)
+                    return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 || style.boxShadow !== 'none' }
+                return seen(at) || (at.closest('.editor') && seen(at.closest('.editor'))) || at === document.body }""")
+            assert outline, f"nothing shows that {order[-1]} has the focus"
+        expected = ["Skip to the content", "Martlet", "Playground", "My VM"]
+        assert order[:4] == expected, order
+        wanted = ["theme", "Sign out", "language", "example", "run", "code", "tab-input", "stdin", "copy", "output"]
+        places = [order.index(name) for name in wanted]
+        assert places == sorted(places), order
+        page.goto("/")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.locator("#language")).to_be_focused()
+        page.focus("#tab-input")
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#tab-args")).to_be_focused()
+        expect(page.locator("#args")).to_be_visible()
+    with site.visit(scheme="light") as page:
+        page.get_by_role("button", name="Switch between light and dark").click()
+        dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        page.reload()
+        assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
