@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "Telemetry",
+                "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "SSH",
+                "Telemetry",
                 lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

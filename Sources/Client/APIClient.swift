@@ -69,6 +69,37 @@ package struct APIClient: Sendable {
         return try await send(request, timeout: timeout)
     }
 
+    /// Puts bytes as they are. It may be sent twice, as `PUT` may.
+    func put(_ path: String, bytes: [UInt8]) async throws -> Answer {
+        var request = request("PUT", path, body: bytes)
+        request.headers.removeAll { $0.0 == "Content-Type" }
+        request.headers.append(("Content-Type", "application/octet-stream"))
+        return try await send(request, timeout: nil)
+    }
+
+    /// Lends an answer while its body still comes.
+    func streaming<Result>(
+        _ method: String, _ path: String, headers: [(String, String)],
+        _ body: (HTTPStreamingResponse) async throws -> Result
+    ) async throws -> Result {
+        var request = request(method, path, body: nil)
+        request.headers += headers
+        request.timeout = nil
+        request.idleTimeout = .seconds(120)
+        do {
+            return try await http.stream(request) { response in
+                guard (200..<300).contains(response.status) else {
+                    var refused: [UInt8] = []
+                    for try await chunk in response where refused.count < 1 << 20 { refused += chunk }
+                    throw refusal(status: response.status, body: refused)
+                }
+                return try await body(response)
+            }
+        } catch let error as HTTPTransportError {
+            throw ClientError(error, server: url)
+        }
+    }
+
     /// Calls `line` for each line of an answer that is a stream, without its line end, until the stream ends or `line`
     /// returns false.
     func lines(

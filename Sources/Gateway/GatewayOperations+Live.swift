@@ -79,6 +79,9 @@ extension GatewayOperations {
             revokeToken: { id, caller, requestID in
                 try await fleet.tokens.revoke(id, by: caller, requestID: requestID)
             },
+            files: { caller, environment, requestID, body in
+                try await execution.withFiles(of: environment, caller: caller, requestID: requestID, body)
+            },
             environments: .live(fleet, providers: providers),
             administered: fleet, sessions: .live(fleet),
             unreachable: { await fleet.unreachable() })

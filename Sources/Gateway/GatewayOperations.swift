@@ -38,6 +38,15 @@ struct GatewayOperations: Sendable {
         @Sendable (Caller, NewToken, _ requestID: String, IdempotencyStore.Keeper<TokenView>?) async throws -> TokenView
     var revokeToken: @Sendable (TokenID, Caller, _ requestID: String) async throws -> Void
 
+    /// Lends the files of an environment, or of the caller's own VM, waking it.
+    var files:
+        @Sendable (
+            Caller, _ environment: String?, _ requestID: String,
+            _ body: @escaping @Sendable (HomeFiles) async throws -> Void
+        ) async throws -> Void = { _, _, _, _ in
+            throw ServiceError(.serviceUnavailable, "No files are served here.", hint: "Ask another gateway.")
+        }
+
     var environments: EnvironmentOperations
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?

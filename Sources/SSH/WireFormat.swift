@@ -18,6 +18,16 @@ struct WireWriter {
         integer(UInt32(value.count))
         bytes.append(contentsOf: value)
     }
+
+    /// A string whose content `write` writes: nothing is laid down twice.
+    mutating func string(reserving capacity: Int = 0, _ write: (inout WireWriter) -> Void) {
+        bytes.reserveCapacity(bytes.count + 4 + capacity)
+        let start = bytes.count
+        integer(0)
+        write(&self)
+        let length = UInt32(bytes.count - start - 4)
+        for index in 0..<4 { bytes[start + index] = UInt8(truncatingIfNeeded: length >> (24 - 8 * UInt32(index))) }
+    }
 }
 
 /// Reads them; `nil` where the bytes end too early.
@@ -25,6 +35,7 @@ struct WireReader {
     private var rest: ArraySlice<UInt8>
 
     init(_ bytes: [UInt8]) { rest = bytes[...] }
+    init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
 
     mutating func byte() -> UInt8? { rest.popFirst() }
 
@@ -34,9 +45,17 @@ struct WireReader {
         return rest.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
     }
 
-    mutating func string() -> [UInt8]? {
+    mutating func long() -> UInt64? {
+        guard let high = integer(), let low = integer() else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
+    mutating func string() -> [UInt8]? { slice().map { Array($0) } }
+
+    /// A string that lies where it was read from.
+    mutating func slice() -> ArraySlice<UInt8>? {
         guard let length = integer(), rest.count >= Int(length) else { return nil }
         defer { rest.removeFirst(Int(length)) }
-        return Array(rest.prefix(Int(length)))
+        return rest.prefix(Int(length))
     }
 }

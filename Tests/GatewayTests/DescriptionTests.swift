@@ -102,7 +102,7 @@ enum Samples {
                 TokenView(
                     token: "t", id: TokenID(), name: "n", scopes: [], createdAt: .now, lastUsedAt: nil, expiresAt: nil,
                     revokedAt: nil), "Token"
-            ),
+            ), (UploadView(id: "12345678", offset: 1), "Upload"),
         ]
     }
 }

@@ -169,9 +169,15 @@ final class Exchange: Sendable {
         try await end(nil)
     }
 
-    /// Sends the head of an answer with status 200 at once and returns what writes its body.
-    func stream(headers: HTTPFields) async throws -> ResponseStream {
-        begin(.ok, headers)
+    /// Answers a `HEAD`, or what has no body; a length is that of the body which is not there.
+    func respondWithoutBody(_ status: HTTPResponse.Status, headers: HTTPFields) async throws {
+        begin(status, headers)
+        try await end(nil)
+    }
+
+    /// Sends the head of an answer at once and returns what writes its body.
+    func stream(_ status: HTTPResponse.Status = .ok, headers: HTTPFields) async throws -> ResponseStream {
+        begin(status, headers)
         connection.channel.flush()
         return ResponseStream(exchange: self)
     }

@@ -6,6 +6,7 @@ struct RouteDescription: Sendable {
     enum Group: String, CaseIterable {
         case executions = "Executions"
         case environments = "Environments"
+        case files = "Files"
         case vm = "Your VM"
         case tokens = "Tokens"
         case account = "Account"

@@ -27,6 +27,12 @@ extension ServiceError.Code {
         case .vmDestroyed: .gone
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
+        case .fileNotFound: .notFound
+        case .fileExists, .fileRefused, .isDirectory, .notADirectory, .directoryNotEmpty, .uploadMismatch: .conflict
+        case .fileForbidden, .pathOutsideHome: .forbidden
+        case .preconditionFailed: .preconditionFailed
+        case .rangeNotSatisfiable: .rangeNotSatisfiable
+        case .diskFull: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
         case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
         case .internalError: .internalServerError
         }

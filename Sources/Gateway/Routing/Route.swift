@@ -14,15 +14,18 @@ struct Route: Sendable {
     }
 
     let method: HTTPRequest.Method
-    let path: String  // with `{name}` where a part is given by the client
+    let path: String  // with `{name}` where a part is given by the client, and at its end maybe many parts
     let description: RouteDescription
     let handler: Handler
     private let template: [Substring]
+    private let takesRest: Bool
 
     private init(
         _ method: HTTPRequest.Method, _ path: String, _ description: RouteDescription, _ handler: Handler
     ) {
         self.method = method
+        takesRest = path.hasSuffix("...}")  // `{name...}`
+        let path = takesRest ? String(path.dropLast(4)) + "}" : path
         self.path = path
         self.description = description
         self.handler = handler
@@ -66,9 +69,18 @@ struct Route: Sendable {
         Route(method, path, .page(path), .anyone(handle))
     }
 
-    /// The path's parameters, or `nil` if it is not of this template.
-    func match(_ segments: [String]) -> Parameters? {
-        guard segments.count == template.count else { return nil }
+    /// The path's parameters, or `nil` if it is not of this template. Those that take the rest of a path have it as it
+    /// came, with its escapes: it need not be text.
+    func match(_ target: RequestTarget) -> Parameters? {
+        if takesRest, let last = template.last {
+            let parts = target.path.dropFirst().split(
+                separator: "/", maxSplits: template.count - 1, omittingEmptySubsequences: false)
+            guard parts.count >= template.count - 1, parts.prefix(template.count - 1) == template.dropLast() else {
+                return nil
+            }
+            return [String(last.dropFirst().dropLast()): parts.count == template.count ? String(parts.last ?? "") : ""]
+        }
+        guard let segments = target.segments, segments.count == template.count else { return nil }
         var parameters: Parameters = [:]
         for (segment, part) in zip(segments, template) {
             if part.first == "{" {
@@ -102,10 +114,9 @@ struct RouteTable: Sendable {
     /// A `HEAD` is answered by the `GET` of its path.
     func match(_ method: HTTPRequest.Method, _ target: RequestTarget) -> Match {
         if let subtree = subtrees.first(where: { target.path.hasPrefix($0.prefix) }) { return .subtree(subtree) }
-        guard let segments = target.segments else { return .none }
         var methods: [HTTPRequest.Method] = []
         for route in routes {
-            guard let parameters = route.match(segments) else { continue }
+            guard let parameters = route.match(target) else { continue }
             if route.method == (method == .head ? .get : method) { return .route(route, parameters) }
             methods.append(route.method)
             if route.method == .get { methods.append(.head) }

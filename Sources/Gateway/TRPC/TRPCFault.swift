@@ -98,6 +98,12 @@ extension ServiceError.Code {
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
         case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
+        case .fileNotFound: .notFound
+        case .fileExists, .fileRefused, .isDirectory, .notADirectory, .directoryNotEmpty, .uploadMismatch: .conflict
+        case .fileForbidden, .pathOutsideHome: .forbidden
+        case .preconditionFailed: .preconditionFailed
+        case .rangeNotSatisfiable: .badRequest
+        case .diskFull: .payloadTooLarge
         case .internalError: .internalServerError
         }
     }
