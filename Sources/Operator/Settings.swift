@@ -11,6 +11,7 @@ package struct Settings: Sendable {
     package var providers: [String]  // never empty; the first makes new VMs
     package var runner: String  // the program inside each VM
     package var runtimes: String  // the directory of languages
+    package var attacks: String  // that of the attacks on the walls around runs
     package var docker: DockerSettings
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
@@ -50,6 +51,7 @@ package struct Settings: Sendable {
         let place = Self.installedFiles()
         runner = first(\.runner) ?? place.runner
         runtimes = first(\.runtimes) ?? place.runtimes
+        attacks = place.attacks
         docker = DockerSettings(
             host: first(\.dockerHost) ?? DockerSettings.standardHost,
             isVerified: first(\.dockerTLSVerify).map { !["", "0", "false"].contains($0) } ?? false,
@@ -89,18 +91,22 @@ package struct Settings: Sendable {
         return names
     }
 
-    /// The runner and the runtimes belong to the program: installed they are under the same prefix
-    /// (`bin/martlet`, `libexec/martlet/martlet-runner`, `share/martlet/runtimes`), in a source tree where the build
-    /// leaves them (`.build/<triple>/release/martlet`, `.build/sandbox/martlet-runner`, `runtimes`).
-    private static func installedFiles() -> (runner: String, runtimes: String) {
+    /// The runner, the runtimes and the attacks belong to the program: installed they are under the same prefix
+    /// (`bin/martlet`, `libexec/martlet/martlet-runner`, `share/martlet/runtimes`, `share/martlet/attacks`), in a source
+    /// tree where the build leaves them (`.build/<triple>/release/martlet`, `.build/sandbox/martlet-runner`, `runtimes`,
+    /// `sandbox/attacks`).
+    private static func installedFiles() -> (runner: String, runtimes: String, attacks: String) {
         let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "/"
         let directory = URL(filePath: program).deletingLastPathComponent()
         func beside(_ path: String) -> String {
             directory.appending(path: path).standardizedFileURL.path(percentEncoded: false)
         }
         let candidates = [
-            (beside("../libexec/martlet/martlet-runner"), beside("../share/martlet/runtimes")),
-            (beside("../../sandbox/martlet-runner"), beside("../../../runtimes")),
+            (
+                beside("../libexec/martlet/martlet-runner"), beside("../share/martlet/runtimes"),
+                beside("../share/martlet/attacks")
+            ),
+            (beside("../../sandbox/martlet-runner"), beside("../../../runtimes"), beside("../../../sandbox/attacks")),
         ]
         return candidates.first { FileManager.default.fileExists(atPath: $0.1) } ?? candidates[0]
     }

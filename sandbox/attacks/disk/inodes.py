@@ -1,0 +1,18 @@
+#: {"about": "makes a million files",
+#:  "request": {"timeoutMs": 20000},
+#:  "modes": ["warm"],
+#:  "expect": {"reason": ["exited", "timeout"]}}
+import os
+
+home = os.path.expanduser("~/files")
+os.mkdir(home)
+made = 0
+try:
+    while made < 1_000_000:
+        if made % 10_000 == 0:
+            os.mkdir(f"{home}/{made}")
+            place = os.open(f"{home}/{made}", os.O_RDONLY | os.O_DIRECTORY)
+        os.mknod(f"f{made}", dir_fd=place)
+        made += 1
+except OSError as error:
+    print("blocked: after", made, error)

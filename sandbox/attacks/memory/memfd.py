@@ -1,0 +1,10 @@
+#: {"about": "takes memory as files without a name",
+#:  "request": {"limits": {"memoryMb": 96}, "timeoutMs": 15000},
+#:  "expect": {"reason": ["memory", "exited"]}}
+import os
+
+files = []
+while True:
+    file = os.memfd_create("x")
+    os.write(file, b"x" * (8 << 20))
+    files.append(file)
