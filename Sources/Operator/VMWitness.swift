@@ -113,7 +113,8 @@ package actor VMWitness {
         for path in ["/tmp", "/var/tmp", "/dev/shm", "/run"] {
             state.tmpfs[path] = Self.use("/proc/\(runner)/root\(path)").bytes
         }
-        (state.homeBytes, state.homeFiles) = Self.use("/proc/\(runner)/root/home/martlet")
+        let home = "/proc/\(runner)/root/home/martlet"
+        if Self.device(home) != Self.device("/") { (state.homeBytes, state.homeFiles) = Self.use(home) }
         return state
     }
 
@@ -128,6 +129,12 @@ package actor VMWitness {
             spaces[space, default: []].append(process)
         }
         return spaces.values.filter { $0.count > 2 }.flatMap { $0.map(\.description) }
+    }
+
+    /// Of the file system a path is on; a home on the machine's own is filled by others too.
+    private static func device(_ path: String) -> UInt64? {
+        var about = stat()
+        return stat(path, &about) == 0 ? UInt64(about.st_dev) : nil
     }
 
     private static func use(_ path: String) -> (bytes: Int, files: Int) {

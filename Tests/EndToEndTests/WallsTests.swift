@@ -44,11 +44,4 @@ import Testing
     @Suite(SharedMartlet()) struct Local {
         @Test func theWallsStand() async throws { try await attack(try shared()) }
     }
-
-    @Suite(LiveDocker()) struct Docker {
-        @Test func theWallsStand() async throws {
-            try await LiveMartlet.withMartlet(
-                environment: ["VM_PROVIDER": "docker", "DOCKER_HOST": LiveDocker.engine.host], attack)
-        }
-    }
 }

@@ -62,6 +62,11 @@ package struct AttackDriver: Sendable {
         var faults: [String] = []
         var seen: [String] = []
         let steps = attack.steps(at: provider, mode)
+        if steps.isEmpty {
+            return AttackVerdict(
+                name: attack.name, group: attack.group, mode: mode, provider: provider, expected: "nothing",
+                seen: attack.exception(at: provider) ?? "left out", faults: [], milliseconds: 0)
+        }
         for (index, step) in steps.enumerated() {
             let run = try await execute(step.request, attack)
             seen.append(run.text)

@@ -6,7 +6,7 @@ import os
 
 os.chdir(os.path.expanduser("~"))
 made = 0
-while made < 20_000:
+while made < 3_000:
     os.mkdir("d")
     os.chdir("d")
     made += 1

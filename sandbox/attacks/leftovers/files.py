@@ -24,5 +24,6 @@ for place in PLACES:
         attempt(f"{path}", lambda: os.path.lexists(path) or None)
 if sys.argv[1] == "look":
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
-        attempt(f"things in {place}", lambda: [one for one in os.listdir(place) if one not in ("run", "tmp")
-                                               and f"{place}/{one}" not in os.getcwd()] or None)
+        attempt(f"things in {place}", lambda: [
+            one for one in os.listdir(place) if one != "run"
+            and os.lstat(f"{place}/{one}").st_uid == os.getuid()] or None)

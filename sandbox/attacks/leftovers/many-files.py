@@ -17,4 +17,5 @@ if sys.argv[1] == "plant":
     os.chmod("/tmp/many", 0)
     print("blocked: planted")
 else:
-    attempt("what was left", lambda: [one for one in os.listdir("/tmp") if one != "run" and not one.startswith("martlet-run-")] or None)
+    attempt("what was left", lambda: [
+        one for one in os.listdir("/tmp") if one != "run" and os.lstat(f"/tmp/{one}").st_uid == os.getuid()] or None)

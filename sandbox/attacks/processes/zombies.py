@@ -1,7 +1,10 @@
 #: {"about": "leaves 100,000 children that nobody waits for",
 #:  "request": {"limits": {"processes": 64}, "timeoutMs": 20000},
 #:  "modes": ["warm"],
-#:  "expect": {"reason": ["processes", "exited", "timeout", "signaled"]}}
+#:  "expect": {"reason": ["processes", "exited", "timeout", "signaled"]},
+#:  "providers": {"docker": {"because":
+#:     "left out: processes of a run are watched there, not held, and what forks faster than they are killed fills the VM",
+#:     "steps": []}}}
 import os
 
 left = 0
