@@ -20,7 +20,7 @@ PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_
 	MARTLET_SWEEP_INTERVAL,MARTLET_RECONCILE_INTERVAL,MARTLET_PRUNE_INTERVAL,MARTLET_DRAIN_TIMEOUT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
-.PHONY: up build runner test chaos check format bench install deps toolchain clean help
+.PHONY: up build runner test walls chaos check format bench install deps toolchain clean help
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,9 @@ test: toolchain  ## everything, with the packages of all languages
 	@$(MAKE) -C sandbox test
 	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
 	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
+
+walls: toolchain runner  ## attacks the walls around runs at provider local, ATTACKS=name,class
+	@MARTLET_ATTACKS='$(ATTACKS)' swift test --no-parallel --filter EndToEndTests.WallsTests
 
 chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises
 	@swift build --product martlet
@@ -71,7 +74,7 @@ install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'
 	install -D -m 755 .build/sandbox/martlet-runner '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-runner'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/martlet'
-	cp -R runtimes '$(DESTDIR)$(PREFIX)/share/martlet/'
+	cp -R runtimes sandbox/attacks '$(DESTDIR)$(PREFIX)/share/martlet/'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/pages'
 	cp -R Sources/Gateway/Pages/Resources '$(DESTDIR)$(PREFIX)/share/martlet/pages'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'

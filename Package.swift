@@ -177,7 +177,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet"],
+            dependencies: [
+                "Client", "EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet",
+            ],
             exclude: ["Browser"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),

@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 void kit_clear(struct kit *kit)
@@ -48,7 +47,7 @@ static void make_directory(const struct runner *runner, struct kit *kit)
         return;
     }
     const struct user *user = &runner->config.user;
-    format_into(kit->path, sizeof kit->path, "/tmp/martlet-run-XXXXXX");
+    format_into(kit->path, sizeof kit->path, "%s/martlet-run-XXXXXX", runner->directory[0] ? runner->directory : "/tmp");
     if (!mkdtemp(kit->path) || (runner->confinement.switch_user && chown(kit->path, user->uid, user->gid) < 0))
         die_errno("the run's directory");
 }
@@ -232,16 +231,6 @@ void kit_remove_directory(const struct kit *kit, const struct runner *runner)
 {
     if (runner->confinement.namespaces || !kit->path[0])
         return;
-    pid_t child = fork();
-    if (child == 0) {
-        const struct user *user = &runner->config.user;
-        if (runner->confinement.switch_user &&
-            (setresgid(user->gid, user->gid, user->gid) < 0 || setresuid(user->uid, user->uid, user->uid) < 0))
-            _exit(70);
-        execl("/bin/rm", "rm", "-rf", "--", kit->path, (char *)NULL);
-        _exit(70);
-    }
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
+    leftovers_empty(runner, kit->path);
     rmdir(kit->path);
 }

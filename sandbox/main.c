@@ -146,6 +146,7 @@ int main(int count, char **words)
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
     runner.confinement = confinement_probe(&runner.config);
+    leftovers_prepare(&runner);
     policy_compile(&runner.filter);
     runtimes_load(&runner.runtimes, runner.config.runtimes);
     return server_main(&runner, &options.ssh);

@@ -302,6 +302,9 @@ struct runner {
     int64_t started_at;
     int keeper;              /* where supervisors ask for kits; -1 without a keeper */
     int compiled;            /* the directory of compiled programs; -1 if none are kept */
+    char directory[32];      /* of runs' directories, where runs have no /tmp of their own; empty: /tmp */
+    struct leftovers *leftovers;
+    int leftovers_lock;
     struct figures *figures; /* shared by all processes of the runner */
 };
 
@@ -401,6 +404,16 @@ bool kit_hand_over(int socket, struct kit *kit);
 bool kit_take_over(int socket, struct kit *kit, const struct runner *runner);
 void kit_close(struct kit *kit);
 void kit_remove_directory(const struct kit *kit, const struct runner *runner);
+
+/* ---- leftovers.c: what programs leave in places that they share -------------------------------- */
+
+/* All of these do nothing where runs have namespaces of their own, or no user of their own. */
+void leftovers_prepare(struct runner *runner);
+/* Before and after a run's program. */
+void leftovers_begin(const struct runner *runner);
+void leftovers_end(const struct runner *runner);
+/* Removes what a directory of the programs' user holds, as that user. */
+void leftovers_empty(const struct runner *runner, const char *path);
 
 /* ---- warm.c: what a runtime says about running ahead of its requests -------------------------- */
 

@@ -225,5 +225,7 @@ int server_main(struct runner *runner, const struct ssh *ssh)
             accept_ssh(ssh);
     }
     shut_down(runner);
+    if (runner->directory[0])
+        rmdir(runner->directory);
     return 0;
 }

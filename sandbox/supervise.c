@@ -150,8 +150,10 @@ static void answer_request(bool busy, unsigned live_runs)
         sigaddset(&terminate, SIGTERM);
         if (sigprocmask(SIG_BLOCK, &terminate, NULL) < 0 || sigaction(SIGTERM, &action, NULL) < 0)
             die_errno("sigaction");
+        leftovers_begin(me.runner);
         start_run();
         serve_run();
+        leftovers_end(me.runner);
         if (!me.client_gone)
             answer_client();
         clean_up();

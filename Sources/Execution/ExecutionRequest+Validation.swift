@@ -68,10 +68,10 @@ extension ExecutionRequest {
         guard files.count <= Bounds.files else {
             throw Self.invalid("files", "holds \(files.count) entries", "At most \(Bounds.files); send an archive.")
         }
-        var paths: Set<String> = []
+        var paths: Set<[UInt8]> = []  // not of String, to which two files are one where their names only look the same
         for (index, file) in files.enumerated() {
             try checkPath(file.path, "files[\(index)].path")
-            guard paths.insert(file.path).inserted else {
+            guard paths.insert(Array(file.path.utf8)).inserted else {
                 throw Self.invalid("files[\(index)].path", "repeats '\(file.path)'", "Name each file once.")
             }
         }

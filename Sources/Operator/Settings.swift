@@ -12,6 +12,7 @@ package struct Settings: Sendable {
     package var runner: String  // the program inside each VM
     package var runtimes: String  // the directory of languages
     package var pages: String  // the directory of what pages are made of
+    package var attacks: String  // that of the attacks on the walls around runs
     package var docker: DockerSettings
     package var masterKey: String?  // 64 hexadecimal digits; nil: from the file
     package var masterKeyFile: String
@@ -52,6 +53,7 @@ package struct Settings: Sendable {
         runner = first(\.runner) ?? place.runner
         runtimes = first(\.runtimes) ?? place.runtimes
         pages = place.pages
+        attacks = place.attacks
         docker = DockerSettings(
             host: first(\.dockerHost) ?? DockerSettings.standardHost,
             isVerified: first(\.dockerTLSVerify).map { !["", "0", "false"].contains($0) } ?? false,
@@ -91,10 +93,10 @@ package struct Settings: Sendable {
         return names
     }
 
-    /// The runner, the runtimes and the pages belong to the program: installed they are under the same prefix
+    /// The runner, the runtimes, the pages and the attacks belong to the program: installed they are under the same prefix
     /// (`bin/martlet`, `libexec/martlet/martlet-runner`, `share/martlet/runtimes`), in a source tree where the build
-    /// leaves them (`.build/<triple>/release/martlet`, `.build/sandbox/martlet-runner`, `runtimes`).
-    private static func installedFiles() -> (runner: String, runtimes: String, pages: String) {
+    /// leaves them (`.build/<triple>/release/martlet`, `.build/sandbox/martlet-runner`, `runtimes`, `sandbox/attacks`).
+    private static func installedFiles() -> (runner: String, runtimes: String, pages: String, attacks: String) {
         let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "/"
         let directory = URL(filePath: program).deletingLastPathComponent()
         func beside(_ path: String) -> String {
@@ -103,11 +105,11 @@ package struct Settings: Sendable {
         let candidates = [
             (
                 beside("../libexec/martlet/martlet-runner"), beside("../share/martlet/runtimes"),
-                beside("../share/martlet/pages")
+                beside("../share/martlet/pages"), beside("../share/martlet/attacks")
             ),
             (
                 beside("../../sandbox/martlet-runner"), beside("../../../runtimes"),
-                beside("../../../Sources/Gateway/Pages/Resources")
+                beside("../../../Sources/Gateway/Pages/Resources"), beside("../../../sandbox/attacks")
             ),
         ]
         return candidates.first { FileManager.default.fileExists(atPath: $0.1) } ?? candidates[0]

@@ -11,11 +11,22 @@ struct DoctorCommand: AsyncParsableCommand {
         discussion: """
             Nothing is changed. Exits with 1 if anything fails. On a machine with servers of your own, give it \
             DATABASE_URL, REDIS_URL and the master key as gateways and workers have them.
+
+            With --attack it makes an environment, attacks from within it the walls that runs are kept in by, one \
+            attack after the other, and destroys it again. That takes minutes and the whole of that VM.
             """)
 
     @OptionGroup var options: ServerOptions
     @OptionGroup var server: ClientOptions
+    @Flag(help: "Attack the walls around runs instead, in an environment made for it.") var attack = false
+    @Option(
+        help: ArgumentHelp("With --attack: only this one, or those of this class; repeatable.", valueName: "name"))
+    var only: [String] = []
     @Flag(help: "Print one JSON object a finding.") var json = false
+
+    func validate() throws {
+        if !only.isEmpty, !attack { throw ValidationError("'--only' belongs to '--attack'.") }
+    }
 
     func run() async throws {
         let settings = try options.settings()
@@ -23,6 +34,13 @@ struct DoctorCommand: AsyncParsableCommand {
         settings.logFormat.install(level: settings.logLevel ?? .critical, console: console)  // findings say it all
         let logger = Logger(label: "martlet.doctor")
         let url = server.url ?? Installation.running(in: settings.dataDirectory)?.url
+        if attack {
+            let attacks = AttackReport(
+                client: try APIClient.standard(url: url), provider: options.provider, directory: settings.attacks,
+                server: Installation.running(in: settings.dataDirectory)?.pid, console: console)
+            guard try await attacks.make(only: only) else { throw ExitCode(1) }
+            return
+        }
         let doctor = Doctor(
             settings: settings, gateway: (try? APIClient.standard(url: url)).map(APIProbe.init),
             providers: { try VMProviders.makeAll(settings, logger: logger) },

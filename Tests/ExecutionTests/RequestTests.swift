@@ -30,6 +30,11 @@ import Testing
         try Self.request { $0.files = [.init(path: path, content: [])] }.checkSurroundings()
     }
 
+    @Test func filesWhoseNamesOnlyLookTheSameAreTwo() throws {
+        let names = ["\u{E9}", "e\u{301}"]
+        try Self.request { $0.files = names.map { .init(path: $0, content: []) } }.checkSurroundings()
+    }
+
     @Test func argumentsAndVariablesThatNoProcessCanBeGivenAreRefused() {
         let refused: [ExecutionRequest] = [
             Self.request { $0.arguments = ["ok", "a\0b"] },

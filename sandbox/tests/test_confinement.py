@@ -152,6 +152,50 @@ class WithoutNamespacesTests(unittest.TestCase):
         become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
         self.check(Runner(command=become, owner=USER), USER)
 
+    @unittest.skipUnless(shutil.which("setpriv"), "needs setpriv")
+    def test_what_programs_leave_in_shared_places_is_removed_after_the_last_of_them(self):
+        runner = Runner(command=["setpriv", "--bounding-set=-sys_admin,-net_admin", "--inh-caps=-all"])
+        self.addCleanup(runner.close)
+        mark = f"martlet-test-{os.getpid()}"
+        places = [place for place in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(place)]
+        kept = f"/tmp/{mark}-of-a-terminal"
+        open(kept, "w").close()
+        os.chown(kept, USER, USER)
+        self.addCleanup(os.unlink, kept)
+        plant = f"""if True:
+            import ctypes, os
+            for place in {places}:
+                path = place + '/{mark}'
+                os.makedirs(path + '/a/b')
+                os.symlink('/etc/passwd', path + '/link')
+                os.mkfifo(path + '/a/b/fifo')
+                os.chmod(path + '/a/b', 0)
+                os.chmod(path + '/a', 0)
+            os.chdir('/tmp/{mark}')
+            for _ in range(3000):
+                os.mkdir('d')
+                os.chdir('d')
+            os.chmod('/tmp/{mark}', 0)
+            open('in-the-run', 'w').close()
+            print(ctypes.CDLL(None).shmget(0x{USER}, 4096, 0o1600) >= 0, os.path.exists('{kept}'))"""
+
+        def left():
+            keys = open("/proc/sysvipc/shm").read()
+            return [place for place in places if os.path.lexists(f"{place}/{mark}")] + [
+                line for line in keys.split("\n") if f" {USER} " in line
+            ]
+
+        other = runner.open(language="bash", code="echo up; read x")
+        other.receive_until(client.STDOUT)
+        self.assertEqual(runner.run("python", plant).stdout, b"True True\n")
+        self.assertEqual(len(left()), len(places) + 1)  # the other may be whose they are
+        other.send(client.STDIN_END)
+        runner.finish(other)
+        self.assertEqual(left(), [])
+        self.assertTrue(os.path.exists(kept))
+        self.assertEqual(runner.run("python", plant).stdout, b"True True\n")
+        self.assertEqual(left(), [])
+
     def check_ahead(self, runner):
         """What was made ahead ends as completely, although its init is nobody's child here."""
         self.addCleanup(runner.close)

@@ -1,0 +1,9 @@
+#: {"about": "burns processor time in every process it may have",
+#:  "request": {"limits": {"cpuMs": 800, "processes": 16}, "timeoutMs": 8000},
+#:  "expect": {"reason": ["timeout"], "withinMs": 6000}}
+import os
+
+for _ in range(3):
+    os.fork()
+while True:
+    pass
