@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -111,6 +112,13 @@ static const struct rule {
     MISSING(io_uring_enter),
     MISSING(io_uring_register),
     MISSING(clone3),
+    MISSING(mbind),
+    MISSING(set_mempolicy),
+    MISSING(fanotify_mark),
+    MISSING(remap_file_pages),
+    {"personality:UNAME26", SYS_personality, ENOSYS, {UNAME26}, false},
+    {"personality:READ_IMPLIES_EXEC", SYS_personality, ENOSYS, {READ_IMPLIES_EXEC}, false},
+    {"personality:2^32", SYS_personality, ENOSYS, {STICKY_TIMEOUTS | 1UL << 32}, false},
     NAMESPACE(unshare, CLONE_NEWUSER),
     NAMESPACE(unshare, CLONE_NEWNS),
     NAMESPACE(unshare, CLONE_NEWPID),
@@ -146,6 +154,8 @@ static const struct rule allowed[] = {
     {"socket:AF_INET", SYS_socket, 0, {AF_INET, SOCK_STREAM, 0}, true},
     {"socket:AF_NETLINK", SYS_socket, 0, {AF_NETLINK, SOCK_RAW, 0}, true},
     {"unshare:CLONE_FILES", SYS_unshare, 0, {CLONE_FILES}, true},
+    {"personality", SYS_personality, 0, {0xffffffff}, true},
+    {"personality:ADDR_NO_RANDOMIZE", SYS_personality, 0, {ADDR_NO_RANDOMIZE}, true},
 };
 
 /* The errno of a call made in a child, 0 for success, -signal if it killed. */
