@@ -256,14 +256,13 @@ def colouring(site):
         plain = []
         for name in page.eval_on_selector_all("#language option", "all => all.map((one) => one.value)"):
             page.select_option("#language", name)
-            page.evaluate("() => document.fonts.ready")
             try:
-                page.wait_for_function("() => document.querySelector('#paint span')", timeout=1_500)
+                page.wait_for_function("""() => document.querySelector('#paint span')
+                    && document.getElementById('paint').textContent === document.getElementById('code').value + '\\n'""",
+                    timeout=15_000)
             except Exception:
                 plain.append(name)
-            assert page.locator("#paint").text_content() == page.input_value("#code") + "\n", name
-        print(f"not coloured: {plain}")
-        assert set(plain) <= {"cobol"}, plain
+        assert not plain, f"not coloured: {plain}"
         # The caret and the colours stay together, and Tab indents without trapping whoever wants out.
         write_code(page, "python", "if x:")
         page.focus("#code")
