@@ -67,7 +67,8 @@ package actor VMWitness {
         func compare(_ what: String, _ before: Int, _ now: Int, slack: Int) {
             if now > before + slack { found.append("\(what): \(before) before, \(now) after") }
         }
-        compare("supervisors", before.supervisors, now.supervisors, slack: 0)
+        // Gateways keep two connections open for the calls that come next.
+        compare("supervisors", before.supervisors, now.supervisors, slack: 2)
         compare("mounts of the VM", before.mounts, now.mounts, slack: 0)
         compare("mounts of the machine", before.ownMounts, now.ownMounts, slack: 0)
         compare("descriptors of the runner", before.runnerDescriptors, now.runnerDescriptors, slack: 2)
