@@ -125,7 +125,8 @@ PYTHON = {
 OTHERS = {
     "javascript": {
         "process": "console.log(process.argv, process.execArgv, process.env, process.title, process.argv0, process.cwd())",
-        "traces": "console.log(require('fs').readdirSync('/proc/self/fd'), require('fs').openSync('x', 'w'), require.cache)",
+        "traces": "const fs = require('fs'); process.stdout, process.stderr\n"  # which take descriptors when they are first used
+        "console.log(fs.readdirSync('/proc/self/fd'), fs.openSync('x', 'w'), require.cache)",
         "module": "console.log(module, __filename, require.main === module, require('./helper.js'))",
         "uncaught": "function f() { throw new Error('größe') }\nf()",
         "syntax": "let = = 1",
