@@ -112,7 +112,13 @@ extension ExecutionService {
         try await runner.receive { message in
             switch message {
             case .started:
-                run.hasStarted = true
+                guard run.start() else { throw RunnerProtocolError(description: "the runner started the program twice") }
+                // Not before: until here it would be in the way of the request. No handle of the task is held: what it
+                // used is given back when it has ended, and not with the run.
+                _ = Task(executorPreference: EventLoop.current?.tasks) {
+                    run.begun.resume(with: .success(await self.recordBeginning(of: run)))
+                    run.recorded.resume(with: .success(()))
+                }
                 try await run.recorded.value()
                 try await run.events.send(.started(run.id))
             case .output(let stream, let bytes):

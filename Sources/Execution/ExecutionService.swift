@@ -33,7 +33,7 @@ package struct ExecutionConfiguration: Sendable {
 /// out. A full queue suspends the driver, the unread channel fills its SSH window, and the program blocks in `write`.
 /// Leaving `body` cancels the driver, which abandons the channel; the runner sees the end of it and kills the run.
 ///
-/// The history row is inserted while the run goes on. Before its last event is handed over its end is in the journal or
+/// The history row is inserted once the program has started, while it goes on. Before its last event is handed over its end is in the journal or
 /// in the row; the row of a journaled end is completed afterwards (``HistoryWriter``).
 /// Input and cancellation from other calls reach a run through ``running``, or, when another gateway serves it,
 /// through that gateway's Redis channel (``GatewayLink``).
@@ -172,18 +172,12 @@ package final class ExecutionService: Sendable {
 
     /// Takes the run from its environment's state to its last event.
     private func drive(_ run: Run) async {
-        // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
-        let tasks = EventLoop.current?.tasks
-        // No handle of it is held: what it used is given back when it has ended, and not with the run.
-        let begun = Waiter<Bool>()
-        _ = Task(executorPreference: tasks) {
-            begun.resume(with: .success(await self.recordBeginning(of: run)))
-            run.recorded.resume(with: .success(()))
-        }
         let ending = await ending(of: run)
         await run.input.finish()
-        await Task(executorPreference: tasks) {
-            await self.secure(ending, of: run, hasBegun: (try? await begun.value()) ?? false)
+        // Outlives the caller, as the beginning does: a run that was cancelled is recorded too.
+        await Task(executorPreference: EventLoop.current?.tasks) {
+            let hasBegun = run.hasStarted ? (try? await run.begun.value()) ?? false : false
+            await self.secure(ending, of: run, hasBegun: hasBegun)
         }.value
         run.timeline.end(ending, language: run.runtime.name)
         switch ending {
