@@ -106,13 +106,7 @@ package final class ExecutionService: Sendable {
         _ request: ExecutionRequest, caller: Caller, requestID: String,
         _ body: (ExecutionID, ExecutionEvents) async throws -> Result
     ) async throws -> Result {
-        let runtime = try catalog.runtime(named: request.language)
-        try request.checkSurroundings()
-        let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
-        let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
-        let run = Run(
-            request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
-            environment: environment, observer: configuration.observer)
+        let run = try await admitted(request, caller: caller, requestID: requestID)
         try register(run)
         defer { running.withLock { $0[run.id] = nil } }
         let pulse = Pulse(run.events, after: configuration.keepaliveInterval)
@@ -122,6 +116,17 @@ package final class ExecutionService: Sendable {
             defer { group.cancelAll() }
             return try await body(run.id, ExecutionEvents(queue: run.events))
         }
+    }
+
+    /// A function of its own, for what it holds is not to be held as long as the program runs.
+    private func admitted(_ request: ExecutionRequest, caller: Caller, requestID: String) async throws -> Run {
+        let runtime = try catalog.runtime(named: request.language)
+        try request.checkSurroundings()
+        let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
+        let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
+        return Run(
+            request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
+            environment: environment, observer: configuration.observer)
     }
 
     private func register(_ run: Run) throws(ServiceError) {
@@ -239,7 +244,7 @@ package final class ExecutionService: Sendable {
         while true {
             let failure: any Error
             do {
-                return try await converse(run, in: place.environment)
+                return try await converse(run, in: place)
             } catch let error as ServiceError where error.code == .hostKeyMismatch && failures == 0 {
                 failure = error
             } catch let error as VMUnreachable {
@@ -253,8 +258,9 @@ package final class ExecutionService: Sendable {
     }
 
     /// An environment as it was seen last. By reference, for it is 1 KB and copied wherever it is handed on.
-    private final class Place: Sendable {
+    final class Place: Sendable {
         let environment: Environment
+        var slug: Slug { environment.slug }
         init(_ environment: Environment) { self.environment = environment }
     }
 
