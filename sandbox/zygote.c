@@ -4,6 +4,7 @@
  *
  * A zygote is root and runs nothing of a request; it hears from the keeper only. The init of a run is its sibling, not
  * its child, so that the end of a zygote is nothing to the runs that came from it. */
+#include "ending.h"
 #include "runner.h"
 
 #include <fcntl.h>
@@ -106,6 +107,7 @@ static void after_fork_there(void)
         PyObject_GC_UnTrack(objects[i]);
         PyObject_GC_Track(objects[i]);
     }
+    watch_program("usercustomize");
 }
 
 /* Returns in a fork, confined and about to be told its launch. */

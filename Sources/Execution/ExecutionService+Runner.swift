@@ -20,27 +20,35 @@ struct VMUnreachable: Error, CustomStringConvertible {
 extension ExecutionService {
     /// Has the runner of a running VM run the program. Throws ``VMUnreachable`` while it has not started,
     /// `execution_lost` afterwards, and what the runner refuses.
-    func converse(_ run: Run, in environment: Environment) async throws -> ExitReport {
-        let fleet = fleet
-        let shared = try await variables.variables(of: environment) { try await fleet.environments.variables(of: $0) }
+    func converse(_ run: Run, in place: Place) async throws -> ExitReport {
+        let shared = try await shared(in: place)
         do {
             let tell = { @Sendable in
                 try await run.events.send(.status(.connecting, message: "Installing what runs code in the VM."))
             }
-            return try await withRunner(of: environment, onInstalling: tell) { session in
-                let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
-                let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
-                await run.input.begin(isEnded: input != nil)
-                let runner = try await RunnerConnection.open(
-                    request, input: input, port: session.connection.runnerPort, on: session.ssh)
+            return try await withRunner(of: place.environment, onInstalling: tell) { session in
+                let runner = try await self.begin(run, shared: shared, by: session)
                 defer { runner.abandon() }
                 return try await self.exchange(run, with: runner)
             }
         } catch let error as VMUnreachable where run.hasStarted {
             throw ServiceError(
-                .executionLost, "The connection to VM '\(environment.slug)' was lost while the program ran.",
+                .executionLost, "The connection to VM '\(place.slug)' was lost while the program ran.",
                 hint: "Whether it finished is not known. Look before you run it again.", cause: error.cause)
         }
+    }
+
+    private func shared(in place: Place) async throws -> [String: String] {
+        let fleet = fleet
+        return try await variables.variables(of: place.environment) { try await fleet.environments.variables(of: $0) }
+    }
+
+    private func begin(_ run: Run, shared: [String: String], by session: VMSession) async throws -> RunnerConnection {
+        let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
+        let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
+        await run.input.begin(isEnded: input != nil)
+        return try await RunnerConnection.open(
+            request, input: input, port: session.connection.runnerPort, on: session.ssh)
     }
 
     /// Lends a session, and turns what SSH and the runner throw into ``VMUnreachable`` or `host_key_mismatch`. Where the
@@ -112,7 +120,13 @@ extension ExecutionService {
         try await runner.receive { message in
             switch message {
             case .started:
-                run.hasStarted = true
+                guard run.start() else { throw RunnerProtocolError(description: "the runner started the program twice") }
+                // Not before: until here it would be in the way of the request. No handle of the task is held: what it
+                // used is given back when it has ended, and not with the run.
+                _ = Task(executorPreference: EventLoop.current?.tasks) {
+                    run.begun.resume(with: .success(await self.recordBeginning(of: run)))
+                    run.recorded.resume(with: .success(()))
+                }
                 try await run.recorded.value()
                 try await run.events.send(.started(run.id))
             case .output(let stream, let bytes):

@@ -33,7 +33,7 @@ package struct ExecutionConfiguration: Sendable {
 /// out. A full queue suspends the driver, the unread channel fills its SSH window, and the program blocks in `write`.
 /// Leaving `body` cancels the driver, which abandons the channel; the runner sees the end of it and kills the run.
 ///
-/// The history row is inserted while the run goes on. Before its last event is handed over its end is in the journal or
+/// The history row is inserted once the program has started, while it goes on. Before its last event is handed over its end is in the journal or
 /// in the row; the row of a journaled end is completed afterwards (``HistoryWriter``).
 /// Input and cancellation from other calls reach a run through ``running``, or, when another gateway serves it,
 /// through that gateway's Redis channel (``GatewayLink``).
@@ -106,13 +106,7 @@ package final class ExecutionService: Sendable {
         _ request: ExecutionRequest, caller: Caller, requestID: String,
         _ body: (ExecutionID, ExecutionEvents) async throws -> Result
     ) async throws -> Result {
-        let runtime = try catalog.runtime(named: request.language)
-        try request.checkSurroundings()
-        let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
-        let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
-        let run = Run(
-            request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
-            environment: environment, observer: configuration.observer)
+        let run = try await admitted(request, caller: caller, requestID: requestID)
         try register(run)
         defer { running.withLock { $0[run.id] = nil } }
         let pulse = Pulse(run.events, after: configuration.keepaliveInterval)
@@ -122,6 +116,17 @@ package final class ExecutionService: Sendable {
             defer { group.cancelAll() }
             return try await body(run.id, ExecutionEvents(queue: run.events))
         }
+    }
+
+    /// A function of its own, for what it holds is not to be held as long as the program runs.
+    private func admitted(_ request: ExecutionRequest, caller: Caller, requestID: String) async throws -> Run {
+        let runtime = try catalog.runtime(named: request.language)
+        try request.checkSurroundings()
+        let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
+        let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
+        return Run(
+            request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
+            environment: environment, observer: configuration.observer)
     }
 
     private func register(_ run: Run) throws(ServiceError) {
@@ -172,18 +177,12 @@ package final class ExecutionService: Sendable {
 
     /// Takes the run from its environment's state to its last event.
     private func drive(_ run: Run) async {
-        // Both writes of the history outlive the caller: a run that was cancelled is recorded too.
-        let tasks = EventLoop.current?.tasks
-        // No handle of it is held: what it used is given back when it has ended, and not with the run.
-        let begun = Waiter<Bool>()
-        _ = Task(executorPreference: tasks) {
-            begun.resume(with: .success(await self.recordBeginning(of: run)))
-            run.recorded.resume(with: .success(()))
-        }
         let ending = await ending(of: run)
         await run.input.finish()
-        await Task(executorPreference: tasks) {
-            await self.secure(ending, of: run, hasBegun: (try? await begun.value()) ?? false)
+        // Outlives the caller, as the beginning does: a run that was cancelled is recorded too.
+        await Task(executorPreference: EventLoop.current?.tasks) {
+            let hasBegun = run.hasStarted ? (try? await run.begun.value()) ?? false : false
+            await self.secure(ending, of: run, hasBegun: hasBegun)
         }.value
         run.timeline.end(ending, language: run.runtime.name)
         switch ending {
@@ -245,7 +244,7 @@ package final class ExecutionService: Sendable {
         while true {
             let failure: any Error
             do {
-                return try await converse(run, in: place.environment)
+                return try await converse(run, in: place)
             } catch let error as ServiceError where error.code == .hostKeyMismatch && failures == 0 {
                 failure = error
             } catch let error as VMUnreachable {
@@ -259,8 +258,9 @@ package final class ExecutionService: Sendable {
     }
 
     /// An environment as it was seen last. By reference, for it is 1 KB and copied wherever it is handed on.
-    private final class Place: Sendable {
+    final class Place: Sendable {
         let environment: Environment
+        var slug: Slug { environment.slug }
         init(_ environment: Environment) { self.environment = environment }
     }
 

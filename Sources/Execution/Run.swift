@@ -19,6 +19,8 @@ final class Run: Sendable {
     /// Resumed once the history has the run, or could not be given it. `started` waits for it: from then on other
     /// gateways may be asked about the run. One caller.
     let recorded = Waiter<Void>()
+    /// The same, for the end of the run: whether the history has it. Not resumed if the program never started.
+    let begun = Waiter<Bool>()
     private let state = Mutex(State())
     private let cancellation = Waiter<Void>()
 
@@ -43,9 +45,14 @@ final class Run: Sendable {
     }
 
     /// Whether the runner has started the program: from then on it must not be run again.
-    var hasStarted: Bool {
-        get { state.withLock { $0.hasStarted } }
-        set { state.withLock { $0.hasStarted = newValue } }
+    var hasStarted: Bool { state.withLock { $0.hasStarted } }
+
+    /// Notes that the program has started; `false` if it had before.
+    func start() -> Bool {
+        state.withLock { state in
+            defer { state.hasStarted = true }
+            return !state.hasStarted
+        }
     }
 
     var isCancelled: Bool { state.withLock { $0.isCancelled } }

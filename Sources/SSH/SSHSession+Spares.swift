@@ -3,8 +3,8 @@ import EventLoop
 /// Channels to a port that were opened before anybody asked for them, so that the next conversation begins without the
 /// round trip that opens one. They count as open channels, and what listens there sees a connection that says nothing.
 ///
-/// They are made when one was taken, up to ``SSHSession/spareLimit``; what nobody takes in time is closed. So a place that
-/// nobody speaks with has none.
+/// They are made when the last was taken, and else when a conversation is over, so that they are not in the way of it, up
+/// to ``SSHSession/spareLimit``; what nobody takes in time is closed. So a place that nobody speaks with has none.
 struct SpareChannels {
     struct Spare {
         let number: Int
@@ -13,6 +13,9 @@ struct SpareChannels {
 
     var ready: [Int: [Spare]] = [:]  // by port
     var opening: [Int: [Opening]] = [:]
+    var conversations: [Int: Int] = [:]  // ports of the channels that were begun, by number of the channel
+
+    func count(_ port: Int) -> Int { opening[port, default: []].count + ready[port, default: []].count }
 }
 
 extension SSHSession {
@@ -22,7 +25,7 @@ extension SSHSession {
     static let spareLifetime = Duration.seconds(10)
 
     /// Opens a channel to a port of the machine's loopback as ``openDirectTCPIP(host:port:timeout:)`` does, or takes one
-    /// that is open already, and begins to send `bytes` on it. Returns before they are sent. Has one made for the next.
+    /// that is open already, and begins to send `bytes` on it. Returns before they are sent. Has some made for the next.
     package func beginDirectTCPIP(port: Int, sending bytes: [UInt8]) async throws -> SSHChannel {
         try Task.checkCancellation()
         let channel: SSHChannel
@@ -35,9 +38,16 @@ extension SSHSession {
             channel = try await openDirectTCPIP(port: port)
         }
         try post(bytes, on: channel.number)
-        makeSpares(port)
+        spares.conversations[channel.number] = port
+        if spares.count(port) == 0 { makeSpares(port) }
         flush()
         return channel
+    }
+
+    /// A channel is being closed here.
+    func endConversation(_ number: Int) {
+        guard let port = spares.conversations.removeValue(forKey: number), isAlive else { return }
+        makeSpares(port)
     }
 
     private func takeSpare(_ port: Int) -> Int? {
@@ -50,8 +60,7 @@ extension SSHSession {
     }
 
     private func makeSpares(_ port: Int) {
-        let count = spares.opening[port, default: []].count + spares.ready[port, default: []].count
-        for _ in min(count, Self.spareLimit)..<Self.spareLimit {
+        for _ in min(spares.count(port), Self.spareLimit)..<Self.spareLimit {
             guard let opening = try? Opening.directTCPIP(port: port) else { return }
             opening.isSpare = true
             opening.port = port

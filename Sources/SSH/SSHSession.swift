@@ -341,6 +341,7 @@ package actor SSHSession {
         }
         guard channel.life == .open else { return }
         channel.life = .closing
+        endConversation(number)
         let error = SSHError(.channelClosed, "the channel was closed here")
         channel.failWrites(error)
         channel.wakeReaders()

@@ -32,7 +32,53 @@ def become_zygote():
     try:
         _imp.create_dynamic(ModuleSpec("zygote", ExtensionFileLoader("zygote", library), origin=library))
     except SystemError:
-        return  # in a fork: the library makes no module
+        end_with_the_program(gc.get_objects)  # in a fork: the library makes no module
+
+
+def end_with_the_program(added_objects):
+    """Leaves, where nobody can notice, before the interpreter frees all that it has (sandbox/ending.c).
+
+    The first exit function, so the last to be called. What then could still be noticed are finalizers, of a program's
+    classes, of generators, of files that were not closed; a weak reference that calls back; and what extensions do.
+    `added_objects` are those that the collector has met since the fork.
+    """
+    if "leave" not in globals():
+        return  # another interpreter
+    import atexit
+    from importlib.machinery import ExtensionFileLoader
+    from weakref import ref
+
+    builtin, known = type(len), set(sys.modules)
+
+    def is_extension(module):
+        return isinstance(getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader)
+
+    def calls_back(reference):
+        """Those of weak collections and of abstract classes only tidy these up."""
+        function = reference.__callback__
+        is_own = type(function) is builtin and function.__name__ == "_destroy"
+        return function and not is_own and function.__module__ not in ("_weakrefset", "weakref")
+
+    def end():
+        if not program_has_returned():
+            return
+        if any(is_extension(module) for name, module in sys.modules.items() if name not in known):
+            return
+        objects = added_objects()
+        kinds = set(map(type, objects))
+        if any(hasattr(kind, "__del__") for kind in kinds):
+            return
+        for one in objects:
+            if isinstance(one, type) and hasattr(one, "__del__") or isinstance(one, ref) and calls_back(one):
+                return
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:
+            return  # the interpreter tries again, and says what there is to say
+        leave()
+
+    atexit.register(end)
 
 
 def receive_launch():

@@ -50,6 +50,31 @@ PYTHON = {
     "exits last": "import atexit, sys; atexit.register(print, 'bye'); sys.exit(4)",
     "exits fail": "import atexit; atexit.register(lambda: 1 / 0)",
     "finalizers": "class A:\n  def __del__(self): print('del', __name__)\na = A(); b = [a]; b.append(b)",
+    "slots finalized": "class A:\n  __slots__ = ()\n  def __del__(self): print('del')\na = A()",
+    "subclass finalized": "class A:\n  def __del__(self): print('del')\nclass B(A): pass\nx = {1: (B(),)}",
+    "finalizer in a module": "import types, json\nclass A:\n  def __del__(self): print('del')\njson.kept = A()",
+    "generator left": "def f():\n  try: yield 1\n  finally: print('closed')\ng = f(); next(g)",
+    "coroutine left": "async def f(): pass\nc = f()",
+    "file left open": "import os\nr, w = os.pipe()\nif os.fork() == 0:\n  f = open(w, 'w'); f.write('kept')\n"
+    "else: os.close(w); os.wait(); print(os.read(r, 9))",
+    "weak callback": "import weakref\nclass A: pass\na = A(); r = weakref.ref(a, lambda _: print('called'))",
+    "weak builtin callback": "import weakref\nclass A: pass\na = A(); r = weakref.ref(a, print)\ndel a",
+    "weak finalize": "import weakref\nclass A: pass\na = A(); weakref.finalize(a, print, 'finalized')",
+    "weak collections": "import weakref\nclass A: pass\na = A(); w = weakref.WeakKeyDictionary({a: 1}); s = weakref.WeakSet([a])",
+    "own stdout": "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='latin-1'); print('\xe4')",
+    "unflushed": "import sys\nsys.stdout = open(1, 'w', 4096, closefd=False); sys.stdout.write('held back')",
+    "stdout closed": "import sys\nsys.stdout.close()",
+    "stdout full": "import sys, os\nsys.stdout = open('/dev/full', 'w'); print(1)",
+    "exit in hook": "import sys\ndef f(*a): del sys.last_type; print(a[1])\nsys.excepthook = f\n1 / 0",
+    "exit status of a fork": "import os\np = os.fork()\nif p: print(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))\n"
+    "else: 1 / 0",
+    "fork that returns": "import os\np = os.fork()\nprint(bool(p), flush=True)\nif p: print(os.waitpid(p, 0)[1])",
+    "exit of an extension": "import ctypes; ctypes.CDLL(None).printf(b'held by C')",
+    "daemon thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "exits registered late": "import atexit\natexit.register(lambda: atexit.register(print, 'later'))",
+    "exits cleared": "import atexit; atexit._clear(); print(1)",
+    "evaluation": "import sys\ndef f(n): return n and f(n - 1)\nprint(f(900)); exec('print(2)')\n"
+    "def g():\n  while True: yield sys._getframe().f_back.f_code.co_name\nprint(next(g()))",
     "unraisable": "class A:\n  def __del__(self): 1 / 0\nA()",
     "signal death": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
     "interrupt": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
@@ -100,7 +125,8 @@ PYTHON = {
 OTHERS = {
     "javascript": {
         "process": "console.log(process.argv, process.execArgv, process.env, process.title, process.argv0, process.cwd())",
-        "traces": "console.log(require('fs').readdirSync('/proc/self/fd'), require('fs').openSync('x', 'w'), require.cache)",
+        "traces": "const fs = require('fs'); process.stdout, process.stderr\n"  # which take descriptors when they are first used
+        "console.log(fs.readdirSync('/proc/self/fd'), fs.openSync('x', 'w'), require.cache)",
         "module": "console.log(module, __filename, require.main === module, require('./helper.js'))",
         "uncaught": "function f() { throw new Error('größe') }\nf()",
         "syntax": "let = = 1",
