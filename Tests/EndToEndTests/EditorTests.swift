@@ -28,7 +28,7 @@ import Testing
                 #expect(first.text.contains(directory))
                 try "".write(toFile: "\(directory)/plugin/old.vim", atomically: true, encoding: .utf8)
             }
-            try await martlet.run(["editor", "install", "--vim", "--neovim"], variables: variables)
+            _ = try await martlet.run(["editor", "install", "--vim", "--neovim"], variables: variables)
             let source = try await martlet.run(["editor", "path"]).text.trimmingCharacters(in: .newlines)
             for directory in directories {
                 #expect(FileManager.default.contentsEqual(atPath: source, andPath: directory))

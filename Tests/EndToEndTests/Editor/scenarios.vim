@@ -320,6 +320,67 @@ function! Scenario_format() abort
   call assert_equal(before + 1, len(getbufinfo()), 'no buffers of names that were read')
 endfunction
 
+function! Scenario_windows() abort
+  let g:martlet_split = ''
+  call Open('a.py', ['print("a")'])
+  call Run()
+  call assert_equal(1, winnr('$'))
+  call assert_equal('a', Output()[1])
+  MartletOutput
+  call assert_equal(2, winnr('$'))
+  call assert_equal('a.py', bufname(''))
+  " In the output window the commands are about the program.
+  wincmd w
+  call assert_equal('nofile', &buftype)
+  let g:martlet_ended = 0
+  augroup scenario
+    autocmd User MartletEnded let g:seen = g:martlet_ended
+  augroup END
+  execute '1Martlet'
+  call Await('exists("g:seen")')
+  call assert_equal(bufnr('a.py'), g:seen)
+  call assert_equal(['martlet: python a.py', 'a'], getline(1, 2))
+  wincmd w
+  " Who wipes the output out has no more use for the run.
+  call setline(1, ['import time', 'while True:', '    print("x"); time.sleep(.05)'])
+  Martlet
+  call Await("b:martlet.state ==# 'running'")
+  execute 'bwipeout' b:martlet_output
+  call Await('Ended()')
+  call assert_equal('cancelled', b:martlet.reason)
+endfunction
+
+" Lists of two buffers do not overwrite each other.
+function! Scenario_lists() abort
+  call Open('one.py', ['qqqqqqqq'])
+  call Run()
+  call assert_equal(["1:NameError: name 'qqqqqqqq' is not defined"], Places())
+  call Open('two.py', ['', 'zzzzzzzz'])
+  call Run()
+  call assert_equal(["2:NameError: name 'zzzzzzzz' is not defined"], Places())
+  buffer one.py
+  colder
+  call assert_equal(["1:NameError: name 'qqqqqqqq' is not defined"], Places())
+  call Run()
+  call assert_equal(2, getqflist({'nr': '$'}).nr, 'its own list is used again')
+  call setqflist([], ' ', {'title': 'mine', 'lines': ['x']})
+  call setline(1, 'print(1)')
+  call Run()
+  call assert_equal('mine', getqflist({'title': 1}).title)
+endfunction
+
+" What is sent is what would be saved, with the line ends of Linux.
+function! Scenario_encodings() abort
+  call Open('latin.py', ['# -*- coding: latin-1 -*-', 'print("ä".encode("utf-8"), len("ä"))'])
+  setlocal fileencoding=latin1 fileformat=dos
+  call Run()
+  call assert_equal('b''\xc3\xa4'' 1', Output()[1])
+  call Open('dos.sh', ['echo a', 'echo b'])
+  setlocal fileformat=dos
+  call Run()
+  call assert_equal(['a', 'b'], Output()[1:2])
+endfunction
+
 " --- errors of Martlet
 
 function! Scenario_no_server() abort

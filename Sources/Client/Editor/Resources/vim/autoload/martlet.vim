@@ -162,6 +162,9 @@ function! s:take(run, lines) abort
   elseif !bufexists(a:run.output.buffer)
     return martlet#job#interrupt(a:run.job)  " nobody can read it any more
   endif
+  " Pieces of one stream that came together are printed together: that is a hundred times as fast.
+  let pieces = []
+  let kind = ''
   for line in a:lines
     if line ==# ''
       continue
@@ -175,9 +178,13 @@ function! s:take(run, lines) abort
     catch
       continue  " not of a stream of events: if it is none at all, its end will say so
     endtry
+    if name !=# kind
+      call s:print(a:run, kind, join(pieces, ''))
+      let pieces = []
+      let kind = name
+    endif
     if name ==# 'stdout' || name ==# 'stderr'
-      call s:print(a:run, name, get(event, 'encoding', '') ==# 'base64'
-            \ ? martlet#output#decode64(event.data) : event.data)
+      call add(pieces, get(event, 'encoding', '') ==# 'base64' ? martlet#output#decode64(event.data) : event.data)
     elseif name ==# 'status'
       call martlet#output#status(a:run.output, printf('[%s]', get(event, 'message', '')))
     elseif name ==# 'started'
@@ -191,6 +198,7 @@ function! s:take(run, lines) abort
       return s:fail(a:run, get(event, 'message', ''), get(event, 'hint', ''), get(event, 'code', ''))
     endif
   endfor
+  call s:print(a:run, kind, join(pieces, ''))
 endfunction
 
 function! s:print(run, kind, text) abort
@@ -200,8 +208,9 @@ function! s:print(run, kind, text) abort
   endif
   let lines = split(a:run.error_part . a:text, "\n", 1)
   let a:run.error_part = strpart(remove(lines, -1), 0, 4096)
-  if len(a:run.errors) < s:most_errors
-    call extend(a:run.errors, map(lines, {_, line -> martlet#output#clean(strpart(line, 0, 4096))}))
+  let most = s:most_errors - len(a:run.errors)
+  if most > 0
+    call extend(a:run.errors, map(lines[: most - 1], {_, line -> martlet#output#clean(strpart(line, 0, 4096))}))
   endif
 endfunction
 

@@ -82,23 +82,33 @@ function! martlet#output#write(output, kind, text) abort
   if output.has_part && output.part_kind !=# a:kind
     call s:forget_part(output)
   endif
-  let lines = split(output.part . a:text, "\n", 1)
+  let text = output.part . a:text
+  let lines = split(text, "\n", 1)
   let output.part = remove(lines, -1)
   let output.part_kind = a:kind
   let replaces = output.has_part
   let output.has_part = output.part !=# ''
-  let shown = map(output.has_part ? lines + [output.part] : lines, {_, line -> martlet#output#clean(line)})
+  if output.has_part
+    call add(lines, output.part)
+  endif
+  let dropped = max([0, len(lines) - output.most])
+  if dropped
+    call remove(lines, 0, dropped - 1)
+  endif
+  if stridx(text, "\e") >= 0 || stridx(text, "\r") >= 0
+    call map(lines, {_, line -> martlet#output#clean(line)})
+  endif
   if len(output.part) > s:longest_part
     call s:forget_part(output)
   endif
-  call s:put(output, shown, replaces, a:kind ==# 'stderr' ? 'MartletStderr' : '')
+  call s:put(output, lines, replaces, a:kind ==# 'stderr' ? 'MartletStderr' : '', dropped)
 endfunction
 
 " What is done before the program begins; each takes the place of the one before, '' the last one's.
 function! martlet#output#status(output, text) abort
   let output = a:output
   if a:text !=# ''
-    call s:put(output, [a:text], output.status, 'MartletRemark')
+    call s:put(output, s:whole([a:text]), output.status, 'MartletRemark', 0)
   elseif output.status
     call s:change(output, {-> deletebufline(output.buffer, output.last)})
     let output.last -= 1
@@ -110,7 +120,7 @@ endfunction
 function! martlet#output#remark(output, lines, group) abort
   call s:forget_part(a:output)
   let a:output.most += len(a:lines)  " these are beside what it holds of the program's
-  call s:put(a:output, copy(a:lines), 0, a:group)
+  call s:put(a:output, s:whole(a:lines), 0, a:group, 0)
 endfunction
 
 " A line as a terminal would leave it: without its escape sequences, and what was written over.
@@ -153,25 +163,25 @@ function! s:bytes(hex) abort
   return eval('"' . substitute(substitute(a:hex, '\(\x\x\) ', '\\x\1', 'g'), '\\x00', '␀', 'g') . '"')
 endfunction
 
+" Lines without line ends in them.
+function! s:whole(lines) abort
+  return map(copy(a:lines), {_, line -> tr(line, "\n", ' ')})
+endfunction
+
 function! s:forget_part(output) abort
   let [a:output.part, a:output.part_kind, a:output.has_part] = ['', '', 0]
 endfunction
 
 " Appends lines, the first in place of the last one if `replaces`, drops what is too old, and moves on the windows in
-" which the cursor was at the end.
-function! s:put(output, lines, replaces, group) abort
+" which the cursor was at the end. `dropped` lines were left out before these.
+function! s:put(output, lines, replaces, group, dropped) abort
   let output = a:output
   if empty(a:lines) || !bufloaded(output.buffer)
     return
   endif
-  let lines = map(a:lines, {_, line -> substitute(line, "\n", "␀", 'g')})
-  let dropped = max([0, len(lines) - output.most])
-  if dropped
-    call remove(lines, 0, dropped - 1)
-  endif
   let following = filter(win_findbuf(output.buffer), {_, window -> line('.', window) >= output.last})
-  let old = max([0, output.last - output.first + 1 + len(lines) - (a:replaces ? 1 : 0) - output.most])
-  call s:change(output, {-> s:edit(output, lines, a:replaces, a:group, old, dropped)})
+  let old = max([0, output.last - output.first + 1 + len(a:lines) - (a:replaces ? 1 : 0) - output.most])
+  call s:change(output, {-> s:edit(output, a:lines, a:replaces, a:group, old, a:dropped)})
   for window in following
     call win_execute(window, 'call cursor(line("$"), 1)')
   endfor
