@@ -295,6 +295,9 @@ function! Scenario_places() abort
   buffer a.py
   call Run()
   call assert_equal(2, getqflist({'idx': 0}).idx)
+  call cursor(1, 1)
+  cc
+  call assert_equal([bufnr('a.py'), 3], [bufnr(''), line('.')])
   call setline(3, '    pass')
   call Run()
   call assert_equal([], getqflist(), 'what was mended is not listed any more')

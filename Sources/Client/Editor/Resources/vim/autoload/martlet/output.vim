@@ -23,8 +23,9 @@ function! martlet#output#open(source, title) abort
   let known = getbufvar(a:source, 'martlet_output', 0)
   let buffer = known && bufexists(known) ? known : bufadd(name)
   call setbufvar(a:source, 'martlet_output', buffer)
-  call bufload(buffer)
-  for [option, value] in items({'buftype': 'nofile', 'bufhidden': 'hide', 'swapfile': 0, 'buflisted': 0,
+  call setbufvar(buffer, '&buftype', 'nofile')  " first: there is no file to be looked for
+  silent call bufload(buffer)
+  for [option, value] in items({'bufhidden': 'hide', 'swapfile': 0, 'buflisted': 0,
         \ 'undolevels': -1, 'filetype': 'martlet', 'modifiable': 1})
     if getbufvar(buffer, '&' . option) !=# value
       call setbufvar(buffer, '&' . option, value)
