@@ -77,6 +77,8 @@ install: build  ## under PREFIX (default /usr/local)
 	cp -R runtimes sandbox/attacks '$(DESTDIR)$(PREFIX)/share/martlet/'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/pages'
 	cp -R Sources/Gateway/Pages/Resources '$(DESTDIR)$(PREFIX)/share/martlet/pages'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/vim'
+	cp -R Sources/Client/Editor/Resources/vim '$(DESTDIR)$(PREFIX)/share/martlet/'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
 	.build/release/martlet --generate-completion-script bash \
 		>'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/martlet'

@@ -85,7 +85,9 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             exclude: ["Pages/Resources"], resources: [.embedInCode("TRPC/AppRouter.d.ts")], swiftSettings: settings),
-        .target(name: "Client", dependencies: ["EventLoop", "HTTPTransport"], swiftSettings: settings),
+        .target(
+            name: "Client", dependencies: ["EventLoop", "HTTPTransport"], exclude: ["Editor/Resources"],
+            swiftSettings: settings),
         .target(
             name: "Operator",
             dependencies: [
@@ -180,7 +182,7 @@ let package = Package(
             dependencies: [
                 "Client", "EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet",
             ],
-            exclude: ["Browser"], swiftSettings: settings),
+            exclude: ["Browser", "Editor"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(

@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTransport
 
 /// Why a call of the API has no answer, or a refusal for one. A refusal carries the server's own words.
@@ -37,6 +38,21 @@ package struct ClientError: Error, CustomStringConvertible {
 
     /// What programs and helpers want to know: the code, and which request it was.
     package var detail: String { code + (requestID.map { ", request \($0)" } ?? "") }
+
+    /// What `--json` prints where the server has sent no end: an event of the kind `error`, as a line without its end.
+    package var eventLine: [UInt8] {
+        struct Event: Encodable {
+            let event = "error"
+            let code: String
+            let message: String
+            let hint: String
+            let requestId: String?
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let event = Event(code: code, message: message, hint: hint, requestId: requestID)
+        return Array((try? encoder.encode(event)) ?? Data())
+    }
 
     init(_ error: HTTPTransportError, server: String) {
         switch error.code {

@@ -8,6 +8,8 @@ import Synchronization
 /// Three tasks: one reads the stream of events and writes; one, from the moment the run has begun, reads standard
 /// input and posts it; one waits for interrupts. The first interrupt asks the server to cancel and the stream goes on
 /// to its `exit` event; before the run has begun it closes the stream, which is a cancel too.
+///
+/// Events that are printed end with exactly one `exit` or `error`: where the server sent none, with one of our own.
 package struct ProgramRun: Sendable {
     package var request: RunRequest
     package var passesInput: Bool
@@ -33,11 +35,12 @@ package struct ProgramRun: Sendable {
     package func run(interrupts: some AsyncSequence<Int32, Never> & Sendable) async throws -> Int32 {
         let status = StatusLine(output: isQuiet ? nil : output)
         let progress = Progress()
+        let events = EventPrinter(output: output)
         do {
             return try await withThrowingTaskGroup(of: Int32?.self) { group in
                 let (begun, announce) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingNewest(1))
                 group.addTask {
-                    try await follow(status: status) { execution in
+                    try await follow(status: status, events: events) { execution in
                         progress.state.withLock { $0.execution = execution }
                         announce.yield(execution)
                     }
@@ -53,7 +56,10 @@ package struct ProgramRun: Sendable {
                             state.interruptedBy = signal
                             return state.execution
                         }
-                        guard let execution else { return 128 + signal }
+                        guard let execution else {
+                            if printsEvents { try await events.end(.cancelledEarly) }
+                            return 128 + signal
+                        }
                         await status.show("cancelling, once more to leave at once")
                         try await cancel(execution)
                         return nil
@@ -77,6 +83,7 @@ package struct ProgramRun: Sendable {
         } catch {
             await status.clear()
             if error is StandardOutput.ReaderGone { return 128 + SIGPIPE }  // leaving the stream has cancelled the run
+            if printsEvents, let error = error as? ClientError { try await events.end(error) }
             throw error
         }
     }
@@ -91,11 +98,11 @@ package struct ProgramRun: Sendable {
     }
 
     /// Reads events until the one that ends the stream. Returns the exit code.
-    private func follow(status: StatusLine, begun: (String) -> Void) async throws -> Int32? {
+    private func follow(status: StatusLine, events: EventPrinter, begun: (String) -> Void) async throws -> Int32? {
         var code: Int32?
         var execution: String?
         do {
-            try await read(status: status, code: &code, execution: &execution, begun: begun)
+            try await read(status: status, events: events, code: &code, execution: &execution, begun: begun)
         } catch let error as ClientError where execution != nil && error.isLoss {
             throw ClientError.cut(execution)
         }
@@ -104,11 +111,12 @@ package struct ProgramRun: Sendable {
     }
 
     private func read(
-        status: StatusLine, code: inout Int32?, execution: inout String?, begun: (String) -> Void
+        status: StatusLine, events: EventPrinter, code: inout Int32?, execution: inout String?, begun: (String) -> Void
     ) async throws {
         try await client.lines("POST", "/v1/execute", accept: "application/x-ndjson", json: request) { line in
-            if printsEvents { try await output.write(line + [UInt8(ascii: "\n")], to: .output) }
-            switch try RunEvent(line: line) {
+            let event = try RunEvent(line: line)
+            if printsEvents { try await events.print(line, isEnd: event.isEnd) }
+            switch event {
             case .status(_, let message):
                 await status.show(message)
             case .started(let id):
@@ -154,11 +162,30 @@ package struct ProgramRun: Sendable {
 }
 
 extension ClientError {
+    fileprivate static let cancelledEarly = ClientError(
+        .failed, code: "cancelled", message: "Cancelled before the program began.", hint: "")
+
     /// The connection went, not the request.
     fileprivate var isLoss: Bool { code.hasPrefix("http_") }
 
     /// Said of an execution that was there a moment ago.
     fileprivate var meansEnded: Bool { code == "execution_not_running" || code == "execution_not_found" }
+}
+
+/// Prints events a line each, the end of the stream once, and nothing behind it: whoever comes first has the last word.
+private actor EventPrinter {
+    private let output: StandardOutput
+    private var isEnded = false
+
+    init(output: StandardOutput) { self.output = output }
+
+    func print(_ line: [UInt8], isEnd: Bool) async throws {
+        guard !isEnded else { return }
+        isEnded = isEnd
+        try await output.write(line + [UInt8(ascii: "\n")], to: .output)
+    }
+
+    func end(_ error: ClientError) async throws { try await print(error.eventLine, isEnd: true) }
 }
 
 /// What is going on before the program's own first word, on standard error: after ``becomeVisible()`` at once, until

@@ -39,6 +39,14 @@ enum RunEvent: Equatable {
         }
     }
 
+    /// Nothing follows it.
+    var isEnd: Bool {
+        switch self {
+        case .exit, .error: true
+        case .status, .started, .output, .keepalive, .unknown: false
+        }
+    }
+
     private struct Fields: Decodable {
         let event: String?
         let state: String?

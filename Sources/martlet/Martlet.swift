@@ -24,7 +24,7 @@ struct Martlet: AsyncParsableCommand {
                 subcommands: [
                     RunCommand.self, CopyCommand.self, VMCommand.self, EnvCommand.self, QuotaCommand.self,
                     TokenCommand.self,
-                    RuntimesCommand.self, AdminCommand.self,
+                    RuntimesCommand.self, EditorCommand.self, AdminCommand.self,
                 ]),
             CommandGroup(
                 name: "Server",

@@ -62,7 +62,7 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Pass standard input on; by default when it is not a terminal.")
     var stdin: Bool?
 
-    @Flag(help: "Print the server's events, one JSON object a line.")
+    @Flag(help: "Print events, one JSON object a line: the server's, and last an 'exit' or an 'error'.")
     var json = false
 
     @Flag(name: .shortAndLong, help: "Say nothing but what the program prints.")
@@ -80,6 +80,26 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let program: ProgramRun
+        do {
+            program = try await prepared()
+        } catch let error as ClientError where json {
+            try await printEvent(error)
+            throw error
+        } catch let error as ValidationError where json {
+            try await printEvent(
+                ClientError(.failed, code: "wrong_usage", message: error.message, hint: "See 'martlet run --help'."))
+            throw error
+        }
+        let status = try await withInterrupts { try await program.run(interrupts: $0) }
+        throw ExitCode(status)
+    }
+
+    private func printEvent(_ error: ClientError) async throws {
+        try await StandardOutput().write(error.eventLine + [UInt8(ascii: "\n")], to: .output)
+    }
+
+    private func prepared() async throws -> ProgramRun {
         let client = try server.client()
         let code = try await readCode()
         var request = RunRequest(language: try await chosenLanguage(client), code: code)
@@ -92,12 +112,10 @@ struct RunCommand: AsyncParsableCommand {
         request.limits.cpuMs = cpu?.milliseconds
         request.limits.processes = processes
         request.limits.outputBytes = outputLimit
-        let program = ProgramRun(
+        return ProgramRun(
             request, client: client,
             passesInput: !readsCodeFromInput && (stdin ?? !StandardInput.isTerminal), printsEvents: json,
             isQuiet: quiet)
-        let status = try await withInterrupts { try await program.run(interrupts: $0) }
-        throw ExitCode(status)
     }
 
     private func readCode() async throws -> [UInt8] {

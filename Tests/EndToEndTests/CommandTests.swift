@@ -37,6 +37,73 @@ import Testing
         #expect(events.exit?.exitCode == 0)
     }
 
+    @Test(arguments: [
+        (["-l", "python"], ["MARTLET_URL": "http://127.0.0.1:1"], "http_connect_failed", 120),
+        (["-l", "python"], ["MARTLET_TOKEN": "mlt_wrong"], "unauthenticated", 121),
+        (["-l", "klingon"], [:], "unknown_language", 122),
+        (["-l", "python", "--environment", "env_nothere"], [:], "environment_not_found", 122),
+        (["--file", "/nowhere/data.csv"], [:], "wrong_usage", 2),
+    ])
+    func jsonSaysWhyThereWasNoRun(
+        options: [String], variables: [String: String], code: String, exitCode: Int32
+    ) async throws {
+        let martlet = try shared()
+        let path = try martlet.file("never-\(code).py", "print(1)")
+        let result = try await martlet.run(["run", "--json"] + options + [path], variables: variables)
+        #expect(result.ending == .exited(exitCode))
+        let events = try Self.objects(in: result.text)
+        #expect(events.count == 1)
+        #expect(events.first?["event"] as? String == "error")
+        #expect(events.first?["code"] as? String == code)
+        #expect((events.first?["message"] as? String)?.isEmpty == false)
+        #expect((events.first?["hint"] as? String)?.isEmpty == false)
+    }
+
+    /// A server that begins and goes away, as one that is killed does.
+    @Test func jsonEndsWithAnErrorWhereTheStreamWasCut() async throws {
+        let martlet = try shared()
+        let behaviour = LoopbackServer.Behaviour.answer { _ in
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
+                + #"{"event":"started","executionId":"e1"}"# + "\n"
+                + #"{"event":"stdout","seq":1,"data":"half"}"# + "\n"
+        }
+        try await LoopbackServer.with(behaviour) { server in
+            let path = try martlet.file("cut.py", "print(1)")
+            let result = try await martlet.run(
+                ["run", "--json", "-l", "python", "--no-stdin", path],
+                variables: ["MARTLET_URL": "http://127.0.0.1:\(server.port)"])
+            let events = try Self.objects(in: result.text)
+            #expect(events.compactMap { $0["event"] as? String } == ["started", "stdout", "error"])
+            #expect(events.last?["code"] as? String == "stream_cut")
+            #expect(result.ending == .exited(123))
+        }
+    }
+
+    /// The server has taken the request and still wakes the VM, say.
+    @Test func jsonEndsWithAnErrorWhereItIsCancelledBeforeItBegan() async throws {
+        let martlet = try shared()
+        try await LoopbackServer.with(.silence) { server in
+            let path = try martlet.file("waits.py", "print(1)")
+            let output = "\(martlet.directory)/waits.jsonl"
+            var command = martlet.command(["run", "--json", "-l", "python", "--no-stdin", path])
+            command.environment?["MARTLET_URL"] = "http://127.0.0.1:\(server.port)"
+            command.output = .appending(path: output)
+            let child = try await ChildProcess.start(command)
+            try await eventually(describing: "the request is there") { await server.openConnections == 1 }
+            await child.send(.interrupt)
+            let ending = try await withDeadline(.seconds(20), "the end of the command") { try await child.wait() }
+            #expect(ending == .exited(130))
+            let events = try Self.objects(in: try String(contentsOfFile: output, encoding: .utf8))
+            #expect(events.compactMap { $0["code"] as? String } == ["cancelled"])
+        }
+    }
+
+    private static func objects(in lines: String) throws -> [[String: Any]] {
+        try lines.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any], "\($0)")
+        }
+    }
+
     @Test func everyCommandHasHelp() async throws {
         let martlet = try shared()
         for command in [
@@ -45,6 +112,7 @@ import Testing
             ["token", "list"], ["token", "revoke"], ["runtimes"], ["quota"],
             ["env"], ["env", "list"], ["env", "create"], ["env", "show"], ["env", "update"], ["env", "start"],
             ["env", "stop"], ["env", "recover"], ["env", "destroy"], ["env", "audit"], ["env", "logs"], ["dev"],
+            ["editor"], ["editor", "install"], ["editor", "path"],
             ["dev", "ovh-simulator"],
         ] + Self.adminCommands {
             let result = try await martlet.run(command + ["--help"])
