@@ -66,7 +66,7 @@ async function load({ focus = false, more = false, at = null } = {}) {
     if (machine()) machine().state = 'running'
     status.textContent = `${files.length}${isMore ? ' and more' : ''} ${files.length === 1 ? 'name' : 'names'}`
     draw()
-    const name = at && byId('rows').querySelector(`tr[data-id="${CSS.escape(at)}"] .label > *`)
+    const name = at && byId('rows').querySelector(`tr[data-id="${CSS.escape(at)}"]`)?.querySelector('.label > a, .label > button')
     if (name) name.focus()
     else if (focus) (byId('rows').querySelector('.label > a, .label > button') ?? byId('reload')).focus()
   } catch (error) {
