@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The pages as people use them: Playwright drives Debian's Chromium against a live server. What each scenario does and
-/// measures is in `Browser/scenarios.py`.
+/// measures is in `Browser/scenarios.py` and the files beside it.
 @Suite(.serialized, SharedMartlet(), .timeLimit(.minutes(15))) struct BrowserTests {
     @Test(
         arguments: [
@@ -12,6 +12,8 @@ import Testing
             "long_output",
             "colouring",
             "keyboard", "accessibility",
+            "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
+            "files.by_keyboard", "files.sights",
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
 }

@@ -191,6 +191,98 @@ extension LiveTests {
             }
         }
 
+        /// What nobody goes on with is bounded, and the bound keeps nobody from what was begun.
+        @Test func aHomeKeepsAHundredUnfinishedUploads() async throws {
+            try await withHome { bench, home in
+                let uploads = "\(home)/.martlet-uploads"
+                for number in 0..<100 {
+                    let path = "/v1/files/f?upload=unfinished-\(number)&total=10&offset=0"
+                    guard number < 2 else {
+                        try write("0123", to: "\(uploads)/part-unfinished-\(number)")
+                        continue
+                    }
+                    #expect(try await bench.call("PUT", path, body: "0123").status == 202)
+                }
+                let another = "/v1/files/f?upload=one-more-of-it&total=10&offset=0"
+                let refused = try await bench.call("PUT", another, body: "0123")
+                #expect(refused.status == 409 && refused.text.contains("file_refused"), "\(refused.text)")
+                #expect(refused.text.contains("DELETE ?upload="))
+                #expect(try await bench.call("PUT", "/v1/files/g", body: "whole").status == 201, "no part")
+                let on = try await bench.call(
+                    "PUT", "/v1/files/f?upload=unfinished-7&total=10&offset=4", body: "456789")
+                #expect(on.status == 201, "\(on.text)")
+                #expect(try await bench.call("PUT", another, body: "0123").status == 202, "there is room again")
+                #expect(try await bench.call("PUT", another, body: "01234").status == 202, "it begins again itself")
+                // A day later all but one are gone.
+                let kept = "part-unfinished-1"
+                for name in try FileManager.default.contentsOfDirectory(atPath: uploads) where name != kept {
+                    try FileManager.default.setAttributes(
+                        [.modificationDate: Date(timeIntervalSinceNow: -90_000)], ofItemAtPath: "\(uploads)/\(name)")
+                }
+                #expect(try await bench.call("PUT", "/v1/files/g", body: "again").status == 200)
+                #expect(try FileManager.default.contentsOfDirectory(atPath: uploads) == [kept])
+            }
+        }
+
+        /// Parts take minutes, and somebody else may be quicker: what a condition says is looked at with the last one too.
+        @Test func aConditionHoldsForEveryPart() async throws {
+            try await withHome { bench, home in
+                let parts = "/v1/files/f?upload=conditional&total=6"
+                let new = ["If-None-Match": "*"]
+                #expect(try await bench.call("PUT", parts + "&offset=0", body: "012", headers: new).status == 202)
+                try write("of another", to: "\(home)/f")
+                let late = try await bench.call("PUT", parts + "&offset=3", body: "345", headers: new)
+                #expect(late.status == 409 && late.text.contains("file_exists"), "\(late.text)")
+                #expect(try String(contentsOfFile: "\(home)/f", encoding: .utf8) == "of another")
+                let state = try await bench.call("GET", "/v1/files/f?upload=conditional")
+                #expect((state.json["upload"] as? [String: Any])?["offset"] as? Int == 3, "and nothing of it is lost")
+
+                let info = try await bench.call("GET", "/v1/files/f?stat")
+                let tag = try #require((info.json["file"] as? [String: Any])?["tag"] as? String)
+                try write("of another again", to: "\(home)/f")
+                let stale = try await bench.call("PUT", parts + "&offset=3", body: "345", headers: ["If-Match": tag])
+                #expect(stale.status == 412, "\(stale.text)")
+                #expect(try await bench.call("PUT", parts + "&offset=3", body: "345").status == 200)
+                #expect(try String(contentsOfFile: "\(home)/f", encoding: .utf8) == "012345")
+            }
+        }
+
+        @Test func emptyFilesLongNamesAndMovesThatCannotBe() async throws {
+            try await withHome { bench, home in
+                let empty = try await bench.call("PUT", "/v1/files/e?upload=empty-file&offset=0&total=0", body: "")
+                #expect(empty.status == 201 && (empty.json["file"] as? [String: Any])?["size"] as? Int == 0)
+                #expect(try await bench.call("GET", "/v1/files/e").head.lowercased().contains("content-length: 0"))
+                #expect(try await bench.call("GET", "/v1/files/e", headers: ["Range": "bytes=0-"]).status == 416)
+                let over = try await bench.call(
+                    "PUT", "/v1/files/o?upload=too-much-of-it&offset=0&total=3", body: "0123")
+                #expect(over.status == 409 && over.text.contains("upload_mismatch"))
+                #expect(try await bench.call("GET", "/v1/files/o").status == 404)
+                for query in ["offset=5&total=4", "offset=-1&total=4", "offset=0", "total=4", "offset=0&total=x"] {
+                    let answer = try await bench.call("PUT", "/v1/files/o?upload=not-a-number&\(query)", body: "x")
+                    #expect(answer.status == 422 || answer.status == 400, "\(query): \(answer.status)")
+                }
+
+                let longest = String(repeating: "n", count: 255)
+                #expect(try await bench.call("PUT", "/v1/files/\(longest)", body: "x").status == 201)
+                #expect(try await bench.call("PUT", "/v1/files/\(longest)n", body: "x").status == 422)
+                #expect(try await bench.call("GET", "/v1/files/?list&after=\(longest)").json["more"] as? Bool == false)
+
+                try FileManager.default.createDirectory(atPath: "\(home)/d/e", withIntermediateDirectories: true)
+                try write("x", to: "\(home)/d/e/f")
+                func move(_ path: String, _ body: String) async throws -> Answer {
+                    try await bench.call("PATCH", "/v1/files/\(path)", body: body)
+                }
+                let inside = try await move("d", #"{"moveTo":"d/e/d"}"#)
+                #expect(inside.status == 409, "a directory into itself: \(inside.text)")
+                #expect(try await move("e", #"{"moveTo":"e"}"#).status == 409)
+                #expect(try await move("e", #"{"moveTo":"e","overwrite":true}"#).status == 200, "itself")
+                #expect(try await move("e", #"{"moveTo":"d","overwrite":true}"#).status == 409)
+                #expect(try await move("d", #"{"moveTo":"e","overwrite":true}"#).status == 409)
+                #expect(try await move("none", #"{"moveTo":"e2"}"#).status == 404)
+                #expect(try String(contentsOfFile: "\(home)/d/e/f", encoding: .utf8) == "x")
+            }
+        }
+
         /// The client goes in the middle: the file is as it was, and nothing is left over. What a gateway that died has
         /// left is swept by the next write.
         @Test func anInterruptedWriteChangesNothing() async throws {

@@ -142,7 +142,7 @@ extension LiveTests {
 
         @Test func everyPageIsStrictAndMadeOfFilesThatAreThere() async throws {
             try await withSite { site in
-                for path in ["/", "/my-vm", "/login?code=x", "/no/such/page"] {
+                for path in ["/", "/my-vm", "/files", "/login?code=x", "/no/such/page"] {
                     let page = try await site.call("GET", path)
                     #expect(page.head.contains("default-src 'none'; script-src 'self'; style-src 'self';"), "\(path)")
                     #expect(page.head.contains("X-Content-Type-Options: nosniff"), "\(path)")

@@ -49,7 +49,7 @@ extension HomeFiles {
         let old = try await found(path, at: place)
         if let old { try Self.expectFile(old.attributes, path) }
         try Self.check(condition, against: old, path)
-        let directory = try await uploadsDirectory()
+        let (directory, unfinished) = try await uploadsDirectory()
         guard let part else {
             let temporary = Self.join(directory, Array("once-\(UUID().uuidString.lowercased())".utf8))
             do {
@@ -69,6 +69,12 @@ extension HomeFiles {
             throw ServiceError(
                 .uploadMismatch, "The upload has \(size ?? 0) bytes; these are for \(part.offset).",
                 hint: "Send what comes next: GET ?upload=\(part.id) says where it is.")
+        }
+        if size == nil, unfinished >= Self.mostUnfinished {
+            throw ServiceError(
+                .fileRefused, "\(unfinished) uploads are under way or were left off, and more are not kept.",
+                hint: "Go on with one, or forget one: DELETE ?upload=ID. What nothing is added to for a day is removed."
+            )
         }
         if part.offset == 0, size != nil { try await translating(path) { try await client.remove(temporary) } }
         try await filling(temporary, part.offset == 0 ? .create(mode: 0o600) : .write, path, isLast: false) { file in
@@ -140,6 +146,9 @@ extension HomeFiles {
 
     // MARK: Uploads
 
+    /// Most uploads in parts that a home keeps. Two requests at once may begin one more.
+    private static let mostUnfinished = 100
+
     /// How many bytes of an upload are there; `nil` if it is not known (any more).
     package func uploaded(_ id: Part) async throws -> UInt64? {
         let place = Self.join(Self.join(home, Self.uploads), Self.name(of: id.id))
@@ -154,8 +163,9 @@ extension HomeFiles {
 
     private static func name(of id: String) -> [UInt8] { Array("part-\(id)".utf8) }
 
-    /// Makes it if it is not there, and removes what was begun long ago and never ended.
-    private func uploadsDirectory() async throws -> [UInt8] {
+    /// Makes it if it is not there, and removes what was begun long ago and never ended. Tells how many uploads in parts
+    /// are left in it.
+    private func uploadsDirectory() async throws -> (place: [UInt8], unfinished: Int) {
         let path = try HomePath(parts: [Self.uploads])
         let directory = Self.join(home, Self.uploads)
         return try await translating(path) {
@@ -166,24 +176,30 @@ extension HomeFiles {
                     throw ServiceError(
                         .fileRefused, "'\(path)' is no directory, and uploads go there.", hint: "Remove or rename it.")
                 }
-                try await sweep(directory)
+                return (directory, try await sweep(directory))
             }
-            return directory
+            return (directory, 0)
         }
     }
 
     /// A file that is being written is as young as its last bytes.
-    private func sweep(_ directory: [UInt8]) async throws {
+    private func sweep(_ directory: [UInt8]) async throws -> Int {
         let now = Date().timeIntervalSince1970
         var old: [[UInt8]] = []
+        var parts = 0
         try await client.entries(of: directory) { entries in
             for entry in entries where entry.attributes.kind == .file {
                 let age = now - TimeInterval(entry.attributes.modified)
-                let limit: TimeInterval = entry.name.starts(with: Array("once-".utf8)) ? 3_600 : 86_400
-                if age > limit { old.append(Self.join(directory, entry.name)) }
+                let isPart = !entry.name.starts(with: Array("once-".utf8))
+                if age > (isPart ? 86_400 : 3_600) {
+                    old.append(Self.join(directory, entry.name))
+                } else if isPart {
+                    parts += 1
+                }
             }
             return old.count < 1_000
         }
         try? await client.remove(old)
+        return parts
     }
 }

@@ -84,8 +84,9 @@ struct FileRoutes: Sendable {
             there, `If-Match` only what is as its `ETag` says.
 
             In parts: the same `upload` and `total` with each, and `offset`, which is where the upload is. A part may be \
-            cut; `GET` with `upload` says how far it came. The file is there with its last part. An upload that nothing \
-            is added to for a day is removed.
+            cut; `GET` with `upload` says how far it came, and the next part goes on there. The file is there with its \
+            last part; `If-Match` and `If-None-Match` are looked at with each. A home keeps 100 unfinished uploads, \
+            beyond which none is begun (`file_refused`); one that nothing is added to for a day is removed.
             """,
         parameters: [
             pathParameter, environment,

@@ -6,6 +6,7 @@ Prints what it measured, and ends with 1 where something is not as it should be;
 then is put into DIRECTORY.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -115,13 +116,14 @@ def shift(page, since):
 def main():
     url, token, link, scenario = sys.argv[1:5]
     directory = sys.argv[5] if len(sys.argv) > 5 else "."
-    import scenarios
+    module, _, name = scenario.rpartition(".")  # of scenarios.py, if it names no other
+    scenarios = importlib.import_module(module or "scenarios")
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         site = Site(url, token, link, directory, chromium)
         try:
-            getattr(scenarios, scenario)(site)
+            getattr(scenarios, name)(site)
         except BaseException:
             traceback.print_exc()
             if site.page:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from browser import finished, run_code, shift, write_code
 
 PAGES = [
-    "/", "/my-vm", "/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"]
+    "/", "/my-vm", "/files", "/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"]
 SIGHTS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 

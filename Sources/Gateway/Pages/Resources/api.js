@@ -2,9 +2,9 @@
 
 /** What the server refused, or why it could not be asked. */
 export class APIError extends Error {
-  constructor({ code, message, hint, requestId }, status) {
+  constructor({ code, message, hint, requestId }, status, retryAfter = null) {
     super(message)
-    Object.assign(this, { code, hint, requestId, status })
+    Object.assign(this, { code, hint, requestId, status, retryAfter })
   }
 }
 
@@ -34,7 +34,7 @@ export async function request(method, path, { body, signal, headers = {}, idempo
   }
   const answer = await response.json().catch(() => ({}))
   throw new APIError(answer.error ?? { code: 'unknown', message: `The server answered ${response.status}.`, hint: '' },
-    response.status)
+    response.status, Number(response.headers.get('Retry-After')) || null)
 }
 
 /** The same for an answer in JSON; null where there is no body. */
