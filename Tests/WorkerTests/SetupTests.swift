@@ -53,7 +53,7 @@ extension Live {
                 #expect(environment.needsInitialization)
                 let setups = runner(bench) { [outcome = outcome(exitCode: exitCode)] _ in outcome }
                 try await beside({ await setups.run() }) {
-                    try await eventually(describing: "set up") { try await !lines(bench, environment).isEmpty }
+                    try await eventually(describing: "set up") { try await !self.lines(bench, environment).isEmpty }
                 }
                 let now = try await bench.now(environment)
                 #expect(now.state == .running, "its failure is not the VM's")
@@ -64,7 +64,7 @@ extension Live {
                     try await bench.fleet.environments.claimSetups(
                         providers: ["local"], limit: 10, for: .seconds(1)
                     ).isEmpty, "and not before")
-                let lines = try await lines(bench, environment)
+                let lines = try await self.lines(bench, environment)
                 #expect(lines.map(\.errorCode) == [exitCode == 0 ? nil : "setup_failed"])
                 let log = try await bench.fleet.provisionLog.recent(environment.userID)
                 #expect(

@@ -18,9 +18,9 @@ class Page:
 PAGES = [
     Page("login", "/login", "#token", "main form", signed_in=False),
     Page("login-link", "/login?code=abc", "main form button", "main form", signed_in=False),
-    Page("playground", "/", "#history a", "#language option"),
+    Page("playground", "/", "#history a", "#history a"),
     Page("run", "/runs/{run}", "#run-facts dd", "main h1", shows_names=True),
-    Page("my-vm", "/my-vm", "#audit tr", "main h1", shows_names=True),
+    Page("my-vm", "/my-vm", "#audit tr", "#vm-facts dd", shows_names=True),
     Page("admin", "/admin", "#tiles .tile", "main h1", is_for_admins=True),
     Page("admin-vms", "/admin/vms", "#rows tr", "#filters", is_for_admins=True, shows_names=True),
     Page("admin-users", "/admin/users", "#rows tr", "#filters", is_for_admins=True, shows_names=True),

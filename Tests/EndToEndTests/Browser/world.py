@@ -56,7 +56,7 @@ def furnish(site, is_hostile=True):
     size = {"vcpus": 1, "memoryMb": 1024, "diskMb": 1024}
     environment = site.call("POST", "/v1/environments", {
         "name": name, "durationHours": 2, "environmentVars": {"GREETING": "hello"}, **size})["environment"]
-    long = site.call("POST", "/v1/environments", {"name": f"{LONG}{made % 100}", **size})["environment"]
+    long = site.call("POST", "/v1/environments", {"name": f"{LONG[:90]}{made}", **size})["environment"]
     for slug in (environment["slug"], long["slug"]):
         site.environment_until(slug, "running")
     owner = site.environment_until(slug, "running")["ownerId"]
@@ -64,7 +64,7 @@ def furnish(site, is_hostile=True):
     site.environment_until(environment["slug"], "stopped")
     user = site.call("POST", "/v1/admin/users", {"name": name, "email": f"{'long' * 12}{made}@example.org"})["user"]
     site.call("POST", f"/v1/admin/users/{user['id']}/tokens", {"name": name})
-    suspended = site.call("POST", "/v1/admin/users", {"name": f"{LONG}{made % 100}"})["user"]
+    suspended = site.call("POST", "/v1/admin/users", {"name": f"{LONG[:90]}{made}"})["user"]
     site.call("POST", f"/v1/admin/users/{suspended['id']}/suspend")
     site.call("POST", "/v1/admin/hosts", {
         "name": f"fc-{'very-long-' * 4}{made}", "address": "10.0.0.11", "vcpus": 32,
