@@ -421,3 +421,25 @@ def wait_for(site, slug, state, seconds=60):
             return vm
         assert time.monotonic() < deadline, f"{slug} did not become {state}: {vm}"
         time.sleep(0.1)
+
+
+def choosing_a_flavor(site):
+    """At OVH: the size of the VM is chosen, also after it was destroyed."""
+    user = site.call("POST", "/v1/admin/users", {"name": f"sized-{time.time_ns()}", "tier": "unlimited"})["user"]
+    own, site.token = site.token, site.call("POST", f"/v1/admin/users/{user['id']}/tokens", {"name": "browser"})["token"]
+    with site.visit("/my-vm") as page:
+        expect(page.locator("#flavor-field")).to_be_visible()
+        assert page.locator("#flavor option").count() > 2, page.locator("#flavor").inner_text()
+        option = page.locator("#flavor option").filter(has_text="d2-4").first
+        page.locator("#flavor").select_option(label=option.text_content())
+        page.get_by_role("button", name="Make my VM").click()
+        expect(page.locator("#vm-state")).to_have_text("running", timeout=120_000)
+        expect(page.locator("#vm-facts")).to_contain_text("ovh · d2-4")
+        page.get_by_role("button", name="New environment").click()
+        expect(page.locator("#new-flavor-field")).to_be_visible()
+        assert page.locator("#new-flavor option").count() > 2
+        page.locator("#new-cancel").click()
+        page.get_by_role("button", name="Destroy", exact=True).click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.locator("#flavor-field")).to_be_visible(timeout=120_000)
+    site.token = own

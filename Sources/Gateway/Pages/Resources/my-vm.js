@@ -180,7 +180,7 @@ log.append(el('p', { class: 'hint' }, 'Nothing in the last hour. What is done to
 
 drawQuota(data.quota)
 take(environments)
-follow('/v1/environments?limit=200&follow=1', { environments: (event) => take(event.environments) },
+follow('/v1/environments?limit=200&follow=1', { environments: (event) => { take(event.environments); offerFlavors() } },
   (isLive) => { byId('log-live').textContent = isLive ? 'live' : 'connecting…' })
 follow('/v1/vm/logs?follow=1', { log: line })
 
@@ -202,7 +202,11 @@ async function fill(select, field, { isOwn }) {
     field.hidden = select.options.length < 2
   } catch (error) { tellError(error) }
 }
-if (!own() && data.hasFlavors) fill(byId('flavor'), byId('flavor-field'), { isOwn: true })
+/** A size may be chosen for a VM that is not there, or not any more. */
+function offerFlavors() {
+  if (!own() && data.hasFlavors && byId('flavor').options.length === 0) fill(byId('flavor'), byId('flavor-field'), { isOwn: true })
+}
+offerFlavors()
 
 byId('make').addEventListener('submit', (event) => {
   event.preventDefault()
