@@ -20,7 +20,9 @@ PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_
 	MARTLET_SWEEP_INTERVAL,MARTLET_RECONCILE_INTERVAL,MARTLET_PRUNE_INTERVAL,MARTLET_DRAIN_TIMEOUT
 C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
-.PHONY: up build runner test walls chaos check format bench install deps toolchain clean help
+SHOTS ?= /tmp/martlet-pages
+
+.PHONY: up build runner test walls chaos screenshots check format bench install deps toolchain clean help
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
@@ -52,6 +54,11 @@ walls: toolchain runner  ## attacks the walls around runs at provider local, ATT
 chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises
 	@swift build --product martlet
 	@Tests/Chaos/chaos --rounds $(or $(ROUNDS),300) --providers $(or $(PROVIDERS),local)
+
+screenshots: toolchain runner  ## pictures of every page, wide and narrow, light and dark, in SHOTS=/tmp/martlet-pages; needs root
+	@.ci/playwright
+	@swift build --product martlet
+	@.build/playwright/environment/bin/python Tests/EndToEndTests/Browser/screenshots.py '$(SHOTS)'
 
 check: toolchain  ## layout, import arrows, shell syntax
 	@.ci/check-imports

@@ -27,7 +27,8 @@ extension Resource {
     private static let setup = Field("setup") { value, style in
         guard value["hasInitScript"] == .bool(true) || value["repository"] != nil else { return nil }
         guard let moment = value["initializedAt"]?.text.flatMap(Quantity.moment) else {
-            return TextTable.Cell("after the next start", .moving)
+            let hasFailed = value["state"] == .string("running") && value["errorMessage"] != nil
+            return hasFailed ? TextTable.Cell("failed", .bad) : TextTable.Cell("after the next start", .moving)
         }
         return TextTable.Cell("carried out \(Quantity.distance(moment, from: style.now))")
     }

@@ -16,6 +16,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         // The caller
         case unauthenticated
         case forbidden
+        case accountSuspended = "account_suspended"
         case crossSite = "cross_site"
         case tooManyExecutions = "too_many_executions"
         case rateLimited = "rate_limited"

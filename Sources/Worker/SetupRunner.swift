@@ -122,6 +122,7 @@ final class SetupRunner: Sendable {
             // Last: what is told twice is better than what is done and told nobody.
             try await fleet.environments.complete(
                 claim, by: .worker(worker), errorCode: outcome.isSuccess ? nil : "setup_failed",
+                message: "\(Self.failure(outcome)); it is tried again after the next start. Its log says more.",
                 duration: .milliseconds(outcome.durationMs),
                 detail: [
                     "step": outcome.step?.rawValue ?? "none", "reason": outcome.reason.rawValue,
@@ -135,13 +136,18 @@ final class SetupRunner: Sendable {
     }
 
     private func tell(_ outcome: InitializationOutcome, _ environment: Environment) async {
-        let step = outcome.step.map { $0 == .clone ? "Cloning the repository" : "The init script" } ?? "The setup"
         if outcome.isSuccess {
             await say(environment, .success, "The VM is set up (\(outcome.durationMs) ms).")
         } else {
-            let end = outcome.exitCode.map { "exit code \($0)" } ?? outcome.signal ?? outcome.reason.rawValue
-            await say(environment, .error, "\(step) failed (\(end)); the VM runs all the same. \(outcome.output)")
+            await say(
+                environment, .error, "\(Self.failure(outcome)); the VM runs all the same. \(outcome.output)")
         }
+    }
+
+    private static func failure(_ outcome: InitializationOutcome) -> String {
+        let step = outcome.step.map { $0 == .clone ? "Cloning the repository" : "The init script" } ?? "The setup"
+        let end = outcome.exitCode.map { "exit code \($0)" } ?? outcome.signal ?? outcome.reason.rawValue
+        return "\(step) failed (\(end))"
     }
 
     /// - Parameter failure: why it could not be carried out; `nil` if it was cut off.

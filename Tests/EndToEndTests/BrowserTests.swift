@@ -4,18 +4,22 @@ import TestSupport
 import Testing
 
 /// The pages as people use them: Playwright drives Debian's Chromium against a live server. What each scenario does and
-/// measures is in `Browser/scenarios.py` and the files beside it.
-@Suite(.serialized, SharedMartlet(), .timeLimit(.minutes(15))) struct BrowserTests {
+/// measures is in `Browser/scenarios.py` and the files beside it; what holds of every page of `Browser/pages.py` is in
+/// `Browser/everywhere.py`.
+@Suite(.serialized, SharedMartlet(), .timeLimit(.minutes(30))) struct BrowserTests {
     @Test(
         arguments: [
             "signing_in", "streaming", "cancelling", "typing", "waking", "my_vm", "administering", "hostile_output",
-            "long_output",
-            "colouring",
-            "keyboard", "accessibility",
+            "long_output", "colouring", "keyboard",
             "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
             "files.by_keyboard", "files.sights",
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
+
+    @Test(arguments: ["accessible_in_light", "accessible_in_dark", "tabbing", "names", "slow_line"])
+    func everyPageIsFitForUse(_ scenario: String) async throws {
+        try await Browser.run("everywhere.\(scenario)", try shared())
+    }
 }
 
 enum Browser {

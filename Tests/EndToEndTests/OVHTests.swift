@@ -29,6 +29,13 @@ struct SimulatedOVH: TestTrait, TestScoping {
 
 /// Gateway and worker, in processes of their own, before VMs that are instances of OVH.
 @Suite(.serialized, .timeLimit(.minutes(4))) struct OVHTests {
+    @Test(SimulatedOVH()) func aFlavorIsChosenOnThePage() async throws {
+        let simulator = try #require(SimulatedOVH.current)
+        try await LiveMartlet.withMartlet(environment: simulator.environment) { martlet in
+            try await Browser.run("choosing_a_flavor", martlet)
+        }
+    }
+
     @Test(SimulatedOVH()) func codeRunsInAnInstanceFromNothingToItsRemoval() async throws {
         let simulator = try #require(SimulatedOVH.current)
         try await LiveMartlet.withMartlet(["--no-worker"], environment: simulator.environment) { martlet in

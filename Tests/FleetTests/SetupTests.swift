@@ -235,6 +235,29 @@ extension Live {
             }
         }
 
+        @Test func oneThatFailedSaysWhyAndIsDoneAgainAfterTheNextStart() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let environments = bench.fleet.environments
+                let made = try await bench.create(for: caller, Self.fill)
+                try await bench.move(made, .running)
+                let claim = try #require(try await claims(bench).first)
+                try await environments.complete(
+                    claim, by: .worker("w"), errorCode: "setup_failed",
+                    message: "The init script failed (exit code 3).", duration: .milliseconds(7), detail: [:])
+                var now = try #require(try await environments.find(made.id))
+                #expect(now.initializedAt == nil && now.errorMessage == "The init script failed (exit code 3).")
+                #expect(try await claims(bench).isEmpty)
+                try await bench.move(now, .stopping, .stopped, .starting, .running)
+                now = try #require(try await environments.find(made.id))
+                #expect(now.errorMessage == nil, "that was the last run")
+                let again = try #require(try await claims(bench).first)
+                #expect(try await complete(bench, again))
+                now = try #require(try await environments.find(made.id))
+                #expect(now.initializedAt != nil && now.errorMessage == nil && !now.needsInitialization)
+            }
+        }
+
         @Test func aSetupWhoseWorkerIsSilentIsDueAgain() async throws {
             try await withFleet { bench in
                 let environments = bench.fleet.environments

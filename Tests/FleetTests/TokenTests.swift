@@ -63,8 +63,9 @@ extension Live {
                     }
                     try await bench.fleet.users.setSuspended(true, caller.userID, by: AuditActor(admin))
                     try await eventually(within: .seconds(1), describing: "suspended user refused") {
-                        try await other.authenticate(suspended) == nil
+                        await refusal { try await other.authenticate(suspended) }?.code == .accountSuspended
                     }
+                    #expect(try await other.authenticate(revoked) == nil, "a token that is none tells nothing")
                     try await bench.fleet.users.setSuspended(false, caller.userID, by: AuditActor(admin))
                     #expect(try await bench.fleet.authenticator.authenticate(suspended) != nil)
                 }

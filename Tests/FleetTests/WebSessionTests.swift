@@ -41,7 +41,10 @@ extension Live {
                 #expect(try await sessions.authenticate(first) == nil)
                 let (other, _, second) = try await begun(bench)
                 try await bench.fleet.users.setSuspended(true, other.userID, by: AuditActor(admin))
-                #expect(try await sessions.authenticate(second) == nil)
+                let told = await refusal { try await sessions.authenticate(second) }
+                #expect(told?.code == .accountSuspended, "the holder of the right session is told why")
+                try await sessions.end(second)
+                #expect(try await sessions.authenticate(second) == nil, "and may sign out")
                 let (_, _, third) = try await begun(bench)
                 try await sessions.end(third)
                 #expect(try await sessions.authenticate(third) == nil)

@@ -173,6 +173,62 @@ extension LiveTests {
             }
         }
 
+        @Test func aSuspendedUserIsToldSoAndMaySignInAsAnother() async throws {
+            try await withSite { site in
+                let caller = try #require(try await site.bench.fleet.authenticator.authenticate(site.bench.token))
+                try await site.bench.fleet.users.setSuspended(true, caller.userID, by: .system("test"))
+                let page = try await site.call("GET", "/my-vm")
+                #expect(page.status == 403 && page.text.contains("Your account is suspended."), "\(page)")
+                #expect(page.text.contains("action=\"/logout\"") && !page.text.contains("To the playground"))
+                let call = try await site.call(
+                    "GET", "/v1/vm", headers: ["Accept": "application/json", "Sec-Fetch-Site": "same-origin"])
+                #expect(call.status == 403 && call.text.contains("account_suspended"), "\(call)")
+                let door = try await site.call("GET", "/login")
+                #expect(door.status == 200 && door.text.contains("suspended") && door.text.contains("id=\"token\""))
+                let token = site.bench.token
+                let again = try await site.call(
+                    "POST", "/login", cookie: "", headers: Self.own, body: "token=\(token)")
+                #expect(again.status == 403 && again.text.contains("suspended") && !again.head.contains("Set-Cookie"))
+                let other = "mlt_\(String(token.dropFirst(4).reversed()))"
+                let wrong = try await site.call("POST", "/login", cookie: "", headers: Self.own, body: "token=\(other)")
+                #expect(wrong.status == 401 && !wrong.text.contains("suspended"))
+                let out = try await site.call("POST", "/logout", headers: Self.own)
+                #expect(out.status == 303)
+                let stranger = try await site.call(
+                    "POST", "/login", cookie: "", headers: Self.own, body: "token=\(site.bench.strangersToken)")
+                #expect(stranger.status == 303)
+            }
+        }
+
+        @Test func statesAreCalledTheSameByTemplatesAndScripts() throws {
+            let script = try String(contentsOfFile: "\(Self.resources)/states.js", encoding: .utf8)
+            for state in EnvironmentState.allCases {
+                #expect(script.contains("\(state.rawValue): ['\(state.word)', '\(state.tone)']"), "\(state)")
+            }
+        }
+
+        @Test func aPageNamesAllModulesThatItsScriptsImport() async throws {
+            let files = try PageFiles(directory: Self.resources)
+            #expect(Set(files.imports(of: ["run.js"])) == ["editor.js", "output.js", "page.js", "text.js"])
+            try await withSite { site in
+                let page = try await site.call("GET", "/")
+                for name in files.imports(of: ["playground.js", "shell.js"]) {
+                    let link = #"rel="modulepreload" href="/assets/\#(files.version)/\#(name)""#
+                    #expect(page.text.contains(link), "\(name)")
+                }
+                #expect(!page.text.contains(/<script(?! type="module")/), "none is waited for")
+            }
+        }
+
+        @Test func theChosenThemeComesWithThePage() async throws {
+            try await withSite { site in
+                let dark = try await site.call("GET", "/my-vm", cookie: "\(site.cookie); martlet_theme=dark")
+                #expect(dark.text.contains(#"<html lang="en" data-theme="dark">"#))
+                let odd = try await site.call("GET", "/my-vm", cookie: "\(site.cookie); martlet_theme=x")
+                #expect(odd.text.contains(#"<html lang="en">"#))
+            }
+        }
+
         @Test func adminsPagesAreForAdmins() async throws {
             try await withSite { site in
                 for path in ["/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"] {

@@ -127,6 +127,17 @@ import Testing
         }
     }
 
+    @Test func whatIsLookedAtTakesNothingFromWhatIsCalled() async throws {
+        try await Self.withLimiters(RateLimits(perMinute: [.free: 2])) { limiter, _ in
+            let caller = Self.caller()
+            for left in [1, 0] { #expect(await limiter.take(caller, .pages)?.remaining == left) }
+            #expect(await limiter.take(caller, .pages)?.retryAfterSeconds != nil, "pages have an end too")
+            #expect(limiter.estimate(for: caller, .calls) == nil)
+            #expect(await limiter.take(caller, .calls)?.remaining == 1)
+            #expect(await limiter.take(caller)?.remaining == 0)
+        }
+    }
+
     @Test(arguments: [
         ("off", RateLimits.off), ("free=1", RateLimits(perMinute: [.free: 1, .pro: 3_000, .unlimited: 12_000])),
         ("pro=off, unlimited=5", RateLimits(perMinute: [.free: 300, .unlimited: 5])), ("free=0", nil), ("gold=1", nil),

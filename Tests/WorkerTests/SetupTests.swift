@@ -47,18 +47,24 @@ extension Live {
             }
         }
 
-        @Test(arguments: [0, 3]) func itIsDoneOnceWellOrBadly(exitCode: Int) async throws {
+        @Test(arguments: [0, 3]) func itIsDoneOnceARunWellOrBadly(exitCode: Int) async throws {
             try await withBench { bench in
                 let environment = try await started(bench)
                 #expect(environment.needsInitialization)
                 let setups = runner(bench) { [outcome = outcome(exitCode: exitCode)] _ in outcome }
                 try await beside({ await setups.run() }) {
-                    try await eventually(describing: "set up") {
-                        try await !bench.now(environment).needsInitialization
-                    }
+                    try await eventually(describing: "set up") { try await !self.lines(bench, environment).isEmpty }
                 }
-                #expect(try await bench.now(environment).state == .running, "its failure is not the VM's")
-                let lines = try await lines(bench, environment)
+                let now = try await bench.now(environment)
+                #expect(now.state == .running, "its failure is not the VM's")
+                #expect((now.initializedAt != nil) == (exitCode == 0), "what failed was not carried out")
+                #expect(now.needsInitialization == (exitCode != 0), "it is done again after the next start")
+                #expect(now.errorMessage?.contains("exit code 3") == (exitCode == 0 ? nil : true))
+                #expect(
+                    try await bench.fleet.environments.claimSetups(
+                        providers: ["local"], limit: 10, for: .seconds(1)
+                    ).isEmpty, "and not before")
+                let lines = try await self.lines(bench, environment)
                 #expect(lines.map(\.errorCode) == [exitCode == 0 ? nil : "setup_failed"])
                 let log = try await bench.fleet.provisionLog.recent(environment.userID)
                 #expect(

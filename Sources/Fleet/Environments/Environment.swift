@@ -33,7 +33,7 @@ package struct Environment: Sendable, Hashable {
     package let endpoint: EnvironmentEndpoint?
     /// What its owner's key looks like in `authorized_keys`.
     package let clientPublicKey: String?
-    /// Why it is in `error`.
+    /// Why it is in `error`, or, where it runs, why its setup failed.
     package let errorMessage: String?
     /// Up to the last time it stopped; ``runningSince`` says what to add.
     package let accountedRuntimeMs: Int
@@ -52,7 +52,7 @@ package struct Environment: Sendable, Hashable {
     package let repositoryURL: String?
     /// Grows with every change of the setup: what was read of it may be kept as long as this is the same.
     package let setupVersion: Int
-    /// When the setup was last carried out to the end; `nil`: to be done after the next start, if there is any.
+    /// When the setup was last carried out, and well; `nil`: to be done after the next start, if there is any.
     package let initializedAt: Date?
 
     /// Whether there is something to do in the machine once it runs (``EnvironmentSetup``).

@@ -50,11 +50,14 @@ extension EnvironmentStore {
             """)
     }
 
-    /// Notes that a setup was carried out, well or badly, with its line in the audit log: it is not done again. `false`
-    /// if the claim was lost. If the setup has changed since, the new one is done after the next start.
+    /// Notes how a setup was carried out, with its line in the audit log. One that succeeded is not done again. One that
+    /// failed, with an `errorCode`, is done again after the next start; until then `message` says why as the
+    /// environment's ``Environment/errorMessage``. `false` if the claim was lost. If the setup has changed since, the new
+    /// one is done after the next start.
     @discardableResult
     package func complete(
-        _ claim: SetupClaim, by actor: AuditActor, errorCode: String?, duration: Duration, detail: [String: String]
+        _ claim: SetupClaim, by actor: AuditActor, errorCode: String?, message: String? = nil, duration: Duration,
+        detail: [String: String]
     ) async throws -> Bool {
         let environment = claim.environment
         return try await ServiceError.translating("Setup of environment \(environment.id) not noted as done") {
@@ -63,7 +66,10 @@ extension EnvironmentStore {
                 WITH done AS (
                     UPDATE dev_environments SET setup_claim = NULL, setup_due_at = NULL, updated_at = now(),
                         initialized_at = CASE WHEN setup_version = \(environment.setupVersion)
-                            THEN now() ELSE initialized_at END
+                            AND \(errorCode == nil)::boolean THEN now() ELSE initialized_at END,
+                        error_message = CASE WHEN setup_version = \(environment.setupVersion)
+                            THEN \(errorCode == nil ? nil : message ?? "Its setup failed.")::text
+                            ELSE error_message END
                     WHERE id = \(environment.id) AND setup_claim = \(claim.id)
                     RETURNING id, user_id),
                 audited AS (

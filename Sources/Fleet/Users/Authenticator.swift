@@ -41,7 +41,8 @@ package final class Authenticator: Sendable {
         self.lifetime = lifetime
     }
 
-    /// `nil`: no such token, or it is revoked or expired, or its user suspended; which of them is not told.
+    /// `nil`: no such token, or it is revoked or expired; which of them is not told. Throws `account_suspended`: who has
+    /// the right token may know that it is not the token.
     package func authenticate(_ token: String) async throws -> Caller? {
         guard TokenText.isWellFormed(token) else { return nil }
         return try await authenticate(TokenText.hash(token), load)
@@ -142,10 +143,9 @@ package final class Authenticator: Sendable {
                         WHERE token_hash = \(hash) AND revoked_at IS NULL
                             AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
                         FOR UPDATE SKIP LOCKED))
-                SELECT api_tokens.id, user_id, scopes, expires_at, role, tier
+                SELECT api_tokens.id, user_id, scopes, expires_at, role, tier, suspended_at IS NOT NULL AS is_suspended
                 FROM api_tokens JOIN users ON users.id = user_id
                 WHERE token_hash = \(hash) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-                    AND suspended_at IS NULL
                 """)
         }
         return try rows.first.map(entry)
@@ -163,22 +163,30 @@ package final class Authenticator: Sendable {
                         WHERE session_hash = \(hash) AND last_used_at < now() - interval '15 minutes'
                             AND last_used_at > now() - make_interval(days => \(WebSessionStore.lifetimeDays))
                         FOR UPDATE SKIP LOCKED))
-                SELECT api_tokens.id, api_tokens.user_id, scopes, expires_at, role, tier
+                SELECT api_tokens.id, api_tokens.user_id, scopes, expires_at, role, tier,
+                    suspended_at IS NOT NULL AS is_suspended
                 FROM web_sessions
                 JOIN api_tokens ON api_tokens.id = token_id JOIN users ON users.id = api_tokens.user_id
                 WHERE session_hash = \(hash)
                     AND web_sessions.last_used_at > now() - make_interval(days => \(WebSessionStore.lifetimeDays))
-                    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND suspended_at IS NULL
+                    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
                 """)
         }
         return try rows.first.map(entry)
     }
 
     private func entry(_ row: PostgresRow) throws -> Entry {
+        guard try !row.decode("is_suspended", as: Bool.self) else { throw ServiceError.accountSuspended }
         let scopes: [String] = try row.decode("scopes")
         let caller = Caller(
             userID: try row.decode("user_id"), tokenID: try row.decode("id"), role: try row.decode("role"),
             scopes: Set(scopes.compactMap(Caller.Scope.init)), tier: try row.decode("tier"))
         return Entry(caller: caller, expiresAt: try row.decode("expires_at"), staleAt: .now + lifetime)
     }
+}
+
+extension ServiceError {
+    static let accountSuspended = ServiceError(
+        .accountSuspended, "Your account is suspended.",
+        hint: "Your token is good, and nothing of yours is lost: ask an admin of this server.")
 }

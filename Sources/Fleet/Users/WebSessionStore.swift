@@ -22,7 +22,7 @@ package struct WebSessionStore: Sendable {
     /// How long a browser may keep the cookie.
     package static var cookieSeconds: Int { lifetimeDays * 86_400 }
 
-    /// The value for the cookie, shown this once; `nil` for a token that is not good.
+    /// The value for the cookie, shown this once; `nil` for a token that is not good. Throws `account_suspended`.
     package func begin(token: String, requestID: String? = nil) async throws -> String? {
         guard let caller = try await authenticator.authenticate(token) else { return nil }
         return try await begin(caller.tokenID, by: "token", requestID: requestID)
@@ -50,7 +50,7 @@ package struct WebSessionStore: Sendable {
         return code
     }
 
-    /// Who a cookie's value stands for; `nil` if for nobody.
+    /// Who a cookie's value stands for; `nil` if for nobody. Throws `account_suspended`.
     package func authenticate(_ session: String) async throws -> Caller? {
         guard SessionText.isWellFormed(session) else { return nil }
         return try await authenticator.authenticate(session: session)
@@ -58,7 +58,14 @@ package struct WebSessionStore: Sendable {
 
     /// Ends it everywhere; one that is none is ended already.
     package func end(_ session: String, requestID: String? = nil) async throws {
-        guard SessionText.isWellFormed(session), let caller = try await authenticate(session) else { return }
+        guard SessionText.isWellFormed(session) else { return }
+        let found: Caller?
+        do {
+            found = try await authenticate(session)
+        } catch let error as ServiceError where error.code == .accountSuspended {
+            return try await remove(session)
+        }
+        guard let caller = found else { return }
         let line = AuditLog.line(
             "session.end", owner: "user_id", from: "ended", actor: AuditActor(caller), requestID: requestID)
         _ = try await ServiceError.translating("Session not ended") {
@@ -71,6 +78,14 @@ package struct WebSessionStore: Sendable {
                 """)
         }
         authenticator.forget(caller.userID)
+    }
+
+    /// That of a suspended user: whose acts are not in the audit log, for there can be none.
+    private func remove(_ session: String) async throws {
+        _ = try await ServiceError.translating("Session not ended") {
+            try await database.execute(
+                "DELETE FROM web_sessions WHERE session_hash = \(SessionText.hash(session))::bytea")
+        }
     }
 
     /// Removes at most `limit` that nobody may use any more; returns how many.
@@ -113,7 +128,17 @@ package struct WebSessionStore: Sendable {
                 SELECT user_id FROM begun
                 """)
         }
-        return rows.isEmpty ? nil : session
+        guard rows.isEmpty else { return session }
+        let suspended = try await ServiceError.translating("Session not begun") {
+            try await database.query(
+                """
+                SELECT 1 FROM api_tokens JOIN users ON users.id = user_id
+                WHERE api_tokens.id = \(token) AND revoked_at IS NULL AND suspended_at IS NOT NULL
+                    AND (expires_at IS NULL OR expires_at > now())
+                """)
+        }
+        if !suspended.isEmpty { throw ServiceError.accountSuspended }
+        return nil
     }
 
     private static func key(ofCode code: String) -> String {

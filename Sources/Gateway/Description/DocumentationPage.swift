@@ -184,7 +184,7 @@ struct DocumentationPage {
         pre{background:var(--soft);padding:.75rem;border-radius:.375rem;white-space:pre-wrap}
         table{border-collapse:collapse;width:100%;margin:.75rem 0}caption{text-align:left;font-weight:600}
         th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-top:1px solid var(--line)}
-        th{font-weight:500;font-size:.85em;opacity:.75}summary{cursor:pointer}
+        th,td:not(:last-child){overflow-wrap:break-word}th{font-weight:500;font-size:.85em;opacity:.75}summary{cursor:pointer}
         nav ul{padding-left:1.25rem}a{color:LinkText}
         """
 }

@@ -88,7 +88,7 @@ struct RouteDescription: Sendable {
     /// All codes it can answer with.
     func errors(needsToken: Bool) -> Set<ServiceError.Code> {
         var all = Set(errors).union([.invalidRequest, .internalError, .shuttingDown, .serviceUnavailable])
-        if needsToken { all.formUnion([.unauthenticated, .rateLimited]) }
+        if needsToken { all.formUnion([.unauthenticated, .accountSuspended, .rateLimited]) }
         switch body {
         case .json: all.formUnion([.malformedJSON, .bodyTooLarge, .requestTimeout, .unsupportedMediaType])
         case .bytes: all.formUnion([.requestTimeout])

@@ -20,8 +20,8 @@ extension Schemas {
             "repository": Schema.string("Without what may be secret in it.", isNullable: true),
             "environmentVars": Schema.array("The names.", of: Schema.string("")),
             "hasInitScript": Schema.boolean(""),
-            "initializedAt": Schema.date("When its setup was carried out.", isNullable: true),
-            "errorMessage": Schema.string("Why it is in `error`.", isNullable: true),
+            "initializedAt": Schema.date("When its setup was carried out, and well.", isNullable: true),
+            "errorMessage": Schema.string("Why it is in `error`, or why its setup failed.", isNullable: true),
             "runtimeSeconds": Schema.integer("In all."),
             "expiresAt": Schema.date("When it is destroyed.", isNullable: true), "createdAt": Schema.date(""),
             "stateChangedAt": Schema.date(""), "startedAt": Schema.date("Since when it runs.", isNullable: true),
@@ -34,8 +34,8 @@ extension Schemas {
         "64 KiB in all.", of: Schema.string("", pattern: noNUL), names: "^[A-Za-z_][A-Za-z0-9_]*$", most: 128,
         isNullable: true)
     private static let script = Schema.string(
-        "For bash, run once after the first start; 64 KiB.", pattern: noNUL, isNullable: true,
-        example: "pip install numpy")
+        "For bash, run after the first start, and after the next where it failed; 64 KiB.", pattern: noNUL,
+        isNullable: true, example: "pip install numpy")
     private static let hours = Schema.integer("After which it is destroyed.", 1...8_760, isNullable: true)
 
     private static let repository = Schema.oneOf(

@@ -19,6 +19,7 @@ package struct PageFiles: Sendable {
     /// Of all assets together: in their paths, so that what a path names never changes.
     let version: String
     let libraries: Set<BrowserLibrary>
+    private let imports: [String: [String]]
 
     /// - Parameters:
     ///   - directory: holds `*.mustache` and assets.
@@ -28,6 +29,7 @@ package struct PageFiles: Sendable {
         var templates = MustacheLibrary()
         var assets: [String: Asset] = [:]
         var digest: [UInt8] = []
+        var imports: [String: [String]] = [:]
         func add(_ name: String, at path: String) throws {
             let bytes = try Data(contentsOf: URL(filePath: path))
             let type = String(name[(name.lastIndex(of: ".") ?? name.startIndex)...].dropFirst())
@@ -43,6 +45,9 @@ package struct PageFiles: Sendable {
                 try templates.register(PageText.pragma + text, named: String(name.dropLast(9)))
             } else {
                 try add(name, at: path)
+                if name.hasSuffix(".js") {
+                    imports[name] = Self.imports(in: try String(contentsOfFile: path, encoding: .utf8))
+                }
             }
         }
         var found: Set<BrowserLibrary> = []
@@ -54,12 +59,32 @@ package struct PageFiles: Sendable {
         }
         self.templates = templates
         self.assets = assets
+        self.imports = imports
         self.libraries = found
         version = String(hexadecimal(SHA256.hash(digest)).prefix(16))
     }
 
     /// The libraries that are not installed.
     package var missing: [BrowserLibrary] { BrowserLibrary.allCases.filter { !libraries.contains($0) } }
+
+    /// The modules that these import, and those that these do: a page names them all, so that a browser asks for them at
+    /// once and not one after another.
+    func imports(of scripts: [String]) -> [String] {
+        var found: [String] = []
+        var next = scripts[...]
+        while let script = next.popFirst() {
+            for name in imports[script] ?? [] where !found.contains(name) && !scripts.contains(name) {
+                found.append(name)
+                next.append(name)
+            }
+        }
+        return found
+    }
+
+    /// `import { a } from './b.js'`
+    private static func imports(in text: String) -> [String] {
+        text.matches(of: /from '\.\/([a-z0-9-]+\.js)'/).map { String($0.output.1) }
+    }
 
     private static let contentTypes = [
         "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",

@@ -71,6 +71,10 @@ struct PageShell: Sendable {
         all["scripts"] = scripts
         all["styles"] = styles
         all["path"] = exchange.target.path
+        all["imports"] = files.imports(of: scripts + ["shell.js"])
+        if let theme = exchange.head.cookie("martlet_theme"), ["light", "dark"].contains(theme) {
+            all["theme"] = theme
+        }
         if let data { all["data"] = String(decoding: try JSONView.encode(data), as: UTF8.self) }
         if let caller {
             all["user"] = ["name": try await name(caller), "isAdmin": caller.isAdmin] as Context
@@ -92,10 +96,12 @@ struct PageShell: Sendable {
         _ exchange: Exchange, _ error: ServiceError, status: HTTPResponse.Status, headers: HTTPFields = [:]
     ) async throws {
         try await show(
-            exchange, "error", title: Self.title(of: status), status: status, headers: headers,
+            exchange, "error", title: error.code == .accountSuspended ? "Suspended" : Self.title(of: status),
+            status: status, headers: headers,
             context: [
                 "status": status.code, "message": error.message, "hint": error.hint, "code": error.code.rawValue,
                 "request": exchange.id, "isUnknown": status == .notFound,
+                "isSuspended": error.code == .accountSuspended,
             ])
     }
 

@@ -48,6 +48,13 @@ struct PlaygroundRoutes: Sendable {
                     shown["version"] = runtime.version
                     return shown
                 },
+                "runs": page.executions.map { run in
+                    let title = page.runtimes.first { $0.name == run.language }?.title
+                    return [
+                        "id": run.id.description, "language": title ?? run.language, "tone": run.tone,
+                        "outcome": run.outcome,
+                    ] as PageShell.Context
+                },
             ], data: page)
     }
 

@@ -13,12 +13,17 @@ struct SignInRoutes: Sendable {
         [
             .openPage(.get, "/login") { exchange in
                 let next = Self.path(exchange.target["next"])
-                if let value = exchange.head.cookie(Authentication.cookie), exchange.target["code"] == nil,
-                    try await sessions.authenticate(value) != nil
-                {
-                    return try await exchange.redirect(to: next)
+                var complaint: String?
+                if let value = exchange.head.cookie(Authentication.cookie), exchange.target["code"] == nil {
+                    do {
+                        if try await sessions.authenticate(value) != nil {
+                            return try await exchange.redirect(to: next)
+                        }
+                    } catch let error as ServiceError where error.code == .accountSuspended {
+                        complaint = Self.words(of: error)  // whoever is here may sign in as another
+                    }
                 }
-                try await show(exchange, next: next, code: exchange.target["code"])
+                try await show(exchange, next: next, code: exchange.target["code"], complaint: complaint)
             },
             .openPage(.post, "/login") { exchange in
                 try exchange.head.checkSite(isPage: false)
@@ -26,13 +31,21 @@ struct SignInRoutes: Sendable {
                 let next = Self.path(form["next"])
                 let session: String?
                 let complaint: String
-                if let code = form["code"] {
-                    session = try await sessions.beginWithCode(code, exchange.id)
-                    complaint = "This link was used already, or is older than ten minutes. Sign in with a token."
-                } else {
-                    let token = (form["token"] ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
-                    session = try await sessions.beginWithToken(token, exchange.id)
-                    complaint = "This token is unknown, revoked or expired."
+                do {
+                    if let code = form["code"] {
+                        complaint = "This link was used already, or is older than ten minutes. Sign in with a token."
+                        session = try await sessions.beginWithCode(code, exchange.id)
+                    } else {
+                        complaint = """
+                            This token is unknown, revoked or expired. Make another with 'martlet token create', or ask \
+                            an admin for one.
+                            """
+                        let token = (form["token"] ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
+                        session = try await sessions.beginWithToken(token, exchange.id)
+                    }
+                } catch let error as ServiceError where error.code == .accountSuspended {
+                    return try await show(
+                        exchange, next: next, complaint: Self.words(of: error), status: error.code.status)
                 }
                 guard let session else {
                     return try await show(exchange, next: next, complaint: complaint, status: .unauthorized)
@@ -60,6 +73,8 @@ struct SignInRoutes: Sendable {
         if let complaint { context["complaint"] = complaint }
         try await shell.show(exchange, "login", title: "Sign in", status: status, context: context)
     }
+
+    private static func words(of error: ServiceError) -> String { "\(error.message) \(error.hint)" }
 
     private static func isCode(_ text: String) -> Bool {
         (1...100).contains(text.utf8.count) && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }

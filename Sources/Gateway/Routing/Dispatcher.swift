@@ -45,13 +45,17 @@ struct Dispatcher: Sendable {
             case .caller(let handle):
                 let caller = try await authentication.caller(of: exchange.head, admitting: .sessions)
                 trace.caller = caller
-                try await withinRate(caller, exchange, route) { try await handle(exchange, caller, parameters) }
+                try await withinRate(.calls, caller, exchange, route) {
+                    try await handle(exchange, caller, parameters)
+                }
             case .visitor(let handle):
                 guard let caller = try await visitor(exchange) else {
                     return try await exchange.redirect(to: Self.signIn(for: exchange.head.path ?? "/"))
                 }
                 trace.caller = caller
-                try await withinRate(caller, exchange, route) { try await handle(exchange, caller, parameters) }
+                try await withinRate(.pages, caller, exchange, route) {
+                    try await handle(exchange, caller, parameters)
+                }
             }
         case .otherMethods(let methods):
             let allowed = methods.map(\.rawValue).joined(separator: ", ")
@@ -94,14 +98,14 @@ struct Dispatcher: Sendable {
 
     /// The rate is asked for while the body still comes: what reads one whole waits for both.
     private func withinRate(
-        _ caller: Caller, _ exchange: Exchange, _ route: Route, _ handle: () async throws -> Void
+        _ bucket: RateBucket, _ caller: Caller, _ exchange: Exchange, _ route: Route, _ handle: () async throws -> Void
     ) async throws {
         guard let rate else { return try await handle() }
         // Discarding: what the question used is given back when it is answered, not when the request has ended.
         try await withThrowingDiscardingTaskGroup { group in
             let admission = exchange.expectAdmission(for: caller.tier)
-            if let verdict = rate.estimate(caller) { admission.settle(verdict) }
-            group.addTask { admission.settle(await rate.take(caller)) }  // the first to settle it wins
+            if let verdict = rate.estimate(caller, bucket) { admission.settle(verdict) }
+            group.addTask { admission.settle(await rate.take(caller, bucket)) }  // the first to settle it wins
             if case .json = route.description.body {} else { try await exchange.admitted() }
             try await handle()
         }

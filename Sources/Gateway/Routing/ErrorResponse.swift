@@ -16,7 +16,7 @@ extension ServiceError.Code {
         case .unsupportedMediaType: .unsupportedMediaType
         case .notAcceptable: .notAcceptable
         case .unauthenticated: .unauthorized
-        case .forbidden, .quotaExceeded, .crossSite: .forbidden
+        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
             .queueNotFound, .jobNotFound, .vmNotFound:

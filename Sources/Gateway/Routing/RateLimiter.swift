@@ -42,7 +42,7 @@ struct RateVerdict: Sendable, Hashable {
     let retryAfterSeconds: Int?  // nil: admitted
 }
 
-/// One bucket a token, in Redis, so that all gateways count together; it holds as much as the limit, and fills evenly
+/// One bucket a token and ``RateBucket``, in Redis, so that all gateways count together; it holds as much as the limit, and fills evenly
 /// in a minute.
 ///
 /// A token that was far from its limit a moment ago is not kept waiting for Redis: its request goes on while the bucket
@@ -58,7 +58,13 @@ final class RateLimiter: Sendable {
     private let patience: Duration
     private let logger: Logger
     private let silence = Mutex(Silence())
-    private let estimates = Mutex<[TokenID: Estimate]>([:])
+    private let estimates = Mutex<[Drawn: Estimate]>([:])
+
+    /// Whose bucket, and which.
+    private struct Drawn: Hashable {
+        let token: TokenID
+        let bucket: RateBucket
+    }
 
     /// What Redis last said of a token's bucket, less what was drawn since.
     private struct Estimate {
@@ -83,9 +89,10 @@ final class RateLimiter: Sendable {
 
     /// The verdict, where there is no doubt of it: more than a quarter of the bucket was there within the last minute.
     /// The caller takes from the bucket all the same.
-    func estimate(for caller: Caller) -> RateVerdict? {
-        estimates.withLock { estimates in
-            guard var estimate = estimates[caller.tokenID], .now - estimate.at < .seconds(60) else { return nil }
+    func estimate(for caller: Caller, _ bucket: RateBucket = .calls) -> RateVerdict? {
+        let drawn = Drawn(token: caller.tokenID, bucket: bucket)
+        return estimates.withLock { estimates in
+            guard var estimate = estimates[drawn], .now - estimate.at < .seconds(60) else { return nil }
             let verdict = estimate.verdict
             guard verdict.limit == limits.perMinute[caller.tier], verdict.remaining > verdict.limit / 4 else {
                 return nil
@@ -93,26 +100,26 @@ final class RateLimiter: Sendable {
             estimate.verdict = RateVerdict(
                 limit: verdict.limit, remaining: verdict.remaining - 1, resetSeconds: verdict.resetSeconds,
                 retryAfterSeconds: nil)
-            estimates[caller.tokenID] = estimate
+            estimates[drawn] = estimate
             return estimate.verdict
         }
     }
 
-    private func remember(_ verdict: RateVerdict, for token: TokenID) {
+    private func remember(_ verdict: RateVerdict, for drawn: Drawn) {
         estimates.withLock { estimates in
-            if estimates.count >= Self.maximumEstimates, estimates[token] == nil { estimates = [:] }
-            estimates[token] = Estimate(verdict: verdict, at: .now)
+            if estimates.count >= Self.maximumEstimates, estimates[drawn] == nil { estimates = [:] }
+            estimates[drawn] = Estimate(verdict: verdict, at: .now)
         }
     }
 
     /// Takes one from the token's bucket. `nil`: there is no limit, or nobody could say.
-    func take(_ caller: Caller) async -> RateVerdict? {
+    func take(_ caller: Caller, _ bucket: RateBucket = .calls) async -> RateVerdict? {
         guard let limit = limits.perMinute[caller.tier] else { return nil }
         guard silence.withLock({ $0.until.map { $0 <= .now } ?? true }) else { return nil }
         do {
             let reply = try await withDeadline(patience, "answer of Redis") { [redis] in
                 try await redis.eval(
-                    Self.script, keys: ["martlet:rate:\(caller.tokenID)"], arguments: [RedisArgument(limit)])
+                    Self.script, keys: ["\(bucket.keyPrefix)\(caller.tokenID)"], arguments: [RedisArgument(limit)])
             }
             let figures = (reply.elements ?? []).compactMap { $0.number }
             guard figures.count == 3 else {
@@ -121,7 +128,7 @@ final class RateLimiter: Sendable {
             let verdict = RateVerdict(
                 limit: limit, remaining: figures[0], resetSeconds: figures[1],
                 retryAfterSeconds: figures[2] < 0 ? nil : max(1, figures[2]))
-            remember(verdict, for: caller.tokenID)
+            remember(verdict, for: Drawn(token: caller.tokenID, bucket: bucket))
             return verdict
         } catch is CancellationError {
             return nil
@@ -161,14 +168,28 @@ final class RateLimiter: Sendable {
         """)
 }
 
+/// What is counted by itself: looking at pages takes nothing from what programs may call, and the other way round. Both
+/// hold as much.
+enum RateBucket: Sendable, Hashable {
+    case calls
+    case pages
+
+    fileprivate var keyPrefix: String {
+        switch self {
+        case .calls: "martlet:rate:"
+        case .pages: "martlet:rate:pages:"
+        }
+    }
+}
+
 /// What counts the requests of callers.
 struct RateGate: Sendable {
-    let estimate: @Sendable (Caller) -> RateVerdict?
-    let take: @Sendable (Caller) async -> RateVerdict?
+    let estimate: @Sendable (Caller, RateBucket) -> RateVerdict?
+    let take: @Sendable (Caller, RateBucket) async -> RateVerdict?
 
     init(_ limiter: RateLimiter) {
-        estimate = { limiter.estimate(for: $0) }
-        take = { await limiter.take($0) }
+        estimate = { limiter.estimate(for: $0, $1) }
+        take = { await limiter.take($0, $1) }
     }
 }
 

@@ -86,7 +86,7 @@ extension ServiceError.Code {
         case .requestTimeout: .timeout
         case .unsupportedMediaType: .unsupportedMediaType
         case .unauthenticated: .unauthorized
-        case .forbidden, .quotaExceeded, .crossSite: .forbidden
+        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
             .queueNotFound, .jobNotFound, .vmNotFound:

@@ -177,7 +177,7 @@ struct TRPCRouter: Sendable {
             if let rate {
                 // A request draws once, however many calls are in it.
                 let admission = exchange.expectAdmission(for: caller.tier)
-                admission.settle(await rate.take(caller))
+                admission.settle(await rate.take(caller, .calls))
                 try await exchange.admitted()
             }
             return .success(caller)

@@ -65,7 +65,7 @@ struct EnvCreateCommand: AsyncParsableCommand {
             if request.repository == nil && request.initScript == nil {
                 isIn("running")
             } else {
-                { $0?["state"]?.text == "running" && $0?["initializedAt"] != nil }
+                { $0?["state"]?.text == "running" && ($0?["initializedAt"] != nil || $0?["errorMessage"] != nil) }
             }
         try await waiting.carryOut(
             answer, .environment, made: { try .environment($0["slug"]?.text ?? "") }, until: isSetUp

@@ -39,29 +39,25 @@ class Site:
         self.url, self.token, self.link, self.directory, self.chromium = url, token, link, directory, chromium
         self.data = Path(os.environ.get("MARTLET_DATA_DIR", f"{directory}/data"))
         self.page = None
+        self.sessions = {}  # of tokens: what a browser that signed in keeps
 
     @contextmanager
     def visit(self, path="/", width=1280, height=800, scheme="light", signed_in=True, checks=True, **options):
         """A fresh browser at a page. Afterwards: nothing was asked of another host, no policy broken, no error."""
         context = self.chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, base_url=self.url, **options)
+            viewport={"width": width, "height": height}, color_scheme=scheme, base_url=self.url,
+            storage_state=self.session() if signed_in else None, **options)
         context.add_init_script(WATCH)
         page = self.page = context.new_page()
         page.set_default_timeout(30_000)
         page.foreign, page.errors = [], []
         host = urlsplit(self.url).netloc
-        page.on("request", lambda request: None if urlsplit(request.url).netloc == host or
+        context.on("request", lambda request: None if urlsplit(request.url).netloc == host or
                 urlsplit(request.url).scheme in ("data", "blob", "about") else page.foreign.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("console", lambda message: page.errors.append(message.text)
                 if message.type == "error" and "Failed to load resource" not in message.text else None)
-        if signed_in:
-            page.goto("/login")
-            page.fill("#token", self.token)
-            page.click("main button")
-            page.wait_for_url(self.url + "/")
-            page.wait_for_load_state("load")
-        if path != "/" or not signed_in:
+        if path is not None:
             page.goto(path)
         yield page
         if checks:
@@ -72,13 +68,29 @@ class Site:
         context.close()
         self.page = None
 
-    def call(self, method, path, body=None, token=None):
+    def session(self):
+        """What a browser keeps that has signed in with the token, as a person would."""
+        if self.token not in self.sessions:
+            context = self.chromium.new_context(base_url=self.url)
+            page = context.new_page()
+            page.goto("/login")
+            page.fill("#token", self.token)
+            page.click("main button")
+            page.wait_for_url(self.url + "/")
+            self.sessions[self.token] = context.storage_state()
+            context.close()
+        return self.sessions[self.token]
+
+    def call(self, method, path, body=None, token=None, accept="*/*"):
         """The API, as a program calls it. Returns its JSON; None where there is none."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method, headers={
-            "Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
-            text = response.read()
+            "Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json", "Accept": accept})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path} was answered {error.code}: {error.read().decode(errors='replace')}") from None
         return json.loads(text) if text else None
 
     def vm_until(self, state, seconds=60):
@@ -90,6 +102,24 @@ class Site:
                 return vm
             assert time.monotonic() < deadline, f"the VM did not become {state}: {vm}"
             time.sleep(0.1)
+
+    def environment_until(self, slug, state, seconds=60):
+        """Waits until somebody's environment is in a state."""
+        deadline = time.monotonic() + seconds
+        while True:
+            vm = self.call("GET", f"/v1/admin/vms/{slug}")["vm"]
+            if vm["state"] == state:
+                return vm
+            assert time.monotonic() < deadline, f"{slug} did not become {state}: {vm}"
+            time.sleep(0.1)
+
+    def ready(self):
+        """What `martlet up --json` said when it was ready."""
+        for path in sorted(Path(self.directory).glob("up*.jsonl"), reverse=True):
+            for line in path.read_text().splitlines():
+                if '"event":"ready"' in line:
+                    return json.loads(line)
+        raise AssertionError(f"no martlet has become ready in {self.directory}")
 
 
 def write_code(page, language, code):

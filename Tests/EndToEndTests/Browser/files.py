@@ -7,12 +7,14 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import expect
 
-from scenarios import SIGHTS, report
+from everywhere import report
+from pages import WIDTHS
 
 LARGE = 200_000_000
 HOSTILE = [
@@ -397,7 +399,7 @@ def sights(site):
             put(site, f"{name}/{path}", f"print('{path}')\n" * 50)
         for each in HOSTILE[:5]:
             put(site, f"{name}/{each}", "x")
-        for width, scheme in SIGHTS:
+        for width, scheme in product(WIDTHS, ("light", "dark")):
             with site.visit(f"/files?path={name}", width=width, scheme=scheme) as page:
                 expect(row(page, "README.md")).to_have_count(1)
                 page.set_input_files("#pick", {"name": f"up-{width}-{scheme}.txt", "mimeType": "text/plain", "buffer": b"x" * 300_000})

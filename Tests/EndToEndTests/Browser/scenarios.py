@@ -1,15 +1,11 @@
-"""What is shown of the pages, a function each. See browser.py."""
+"""What is shown of the pages, a function each. See browser.py; what holds of every page is in everywhere.py."""
 
 import time
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser import finished, run_code, shift, write_code
-
-PAGES = [
-    "/", "/my-vm", "/files", "/admin", "/admin/vms", "/admin/users", "/admin/queues", "/admin/hosts", "/admin/audit"]
-SIGHTS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+from world import HOSTILE_PROGRAM, MARKUP
 
 
 def signing_in(site):
@@ -34,6 +30,25 @@ def signing_in(site):
     with site.visit(site.link, signed_in=False) as page:
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text("used already")
+    # Who is suspended is told so, here and where a session was, and may go.
+    other = site.call("POST", "/v1/admin/users", {"name": f"suspended-{time.time_ns()}"})["user"]
+    token = site.call("POST", f"/v1/admin/users/{other['id']}/tokens", {"name": "browser"})["token"]
+    own, site.token = site.token, token
+    with site.visit("/my-vm") as page:
+        site.call("POST", f"/v1/admin/users/{other['id']}/suspend", token=own)
+        page.get_by_role("button", name="Make my VM").click()
+        expect(page.locator("#messages")).to_contain_text("Your account is suspended.")
+        page.reload()
+        expect(page.locator("main")).to_contain_text("ask an admin")
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(site.url + "/login")
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("Your account is suspended.")
+        page.fill("#token", token[:-1] + ("A" if token[-1] != "A" else "B"))
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("unknown, revoked or expired")
+    site.token = own
 
 
 def streaming(site):
@@ -136,25 +151,6 @@ def waking(site):
     assert site.vm_until("running")
 
 
-HOSTILE = r'''
-import sys, time
-title = "\x1b]0;owned\x07\x1b]2;owned\x1b\\"
-clipboard = "\x1b]52;c;b3duZWQ=\x07"
-html = "<script>window.owned=1</script><img src=x onerror='window.owned=1'><h1>big</h1>\n"
-link = "\x1b]8;;javascript:window.owned=1\x1b\\click\x1b]8;;\x1b\\\n"
-sys.stdout.write(title + clipboard + html + link)
-sys.stdout.write("\x1b[31mred\x1b[0m plain \x1b[2J\x1b[H\x1b[?1049h\x1b[6n kept\n")
-sys.stdout.write("\x1b]0;cut in the mid")
-sys.stdout.flush(); time.sleep(0.3)
-sys.stdout.write("dle\x07after\n")
-sys.stdout.write("left \u202eright\u202c \x1bPdcs\x1b\\ \x9b31m end\n10%\r100%\n")
-sys.stderr.write("\x1b[32mgreen error\x1b[0m\n")
-'''
-
-
-HOSTILE_NAME = "<img src=x onerror=alert(1)>\"'\u0301&"
-
-
 def my_vm(site):
     if site.call("GET", "/v1/vm")["vm"]:
         site.call("POST", "/v1/vm/start")
@@ -191,16 +187,29 @@ def my_vm(site):
         expect(page.locator("#vm-facts")).to_contain_text("Stops when idle")
         # Another environment, with a name that would be HTML.
         page.get_by_role("button", name="New environment").click()
-        page.fill("#new-name", HOSTILE_NAME)
+        page.fill("#new-name", MARKUP)
         page.fill("#new-hours", "2")
         page.fill("#new-variables", "GREETING=hello")
+        page.fill("#new-script", "echo no such package; exit 3")
         page.get_by_role("button", name="Make it").click()
         row = page.locator("#environments tr").filter(has_text="<img src=x")
         expect(row).to_contain_text("running", timeout=60_000)
         expect(row).to_contain_text("in 2 hours")
         assert page.locator("#environments img").count() == 0
+        # Its script failed: that is told here, and what it printed.
+        expect(row).to_contain_text("The init script failed (exit code 3)", timeout=60_000)
+        row.locator("button.row").click()
+        opened = page.locator("#detail")
+        for text in ["failed", "GREETING", "no such package", "setup failed", "create"]:
+            expect(opened).to_contain_text(text)
+        opened.get_by_role("link", name="Run code in it").click()
+        expect(page.locator("#environment")).to_be_visible()
+        run_code(page, "bash", "echo $GREETING")
+        finished(page)
+        expect(page.locator("#output")).to_have_text("hello\n")
+        page.goto("/my-vm")
         row.get_by_role("button", name="Destroy").click()
-        expect(page.get_by_role("dialog")).to_contain_text(HOSTILE_NAME)
+        expect(page.get_by_role("dialog")).to_contain_text(MARKUP)
         page.keyboard.press("Escape")
         expect(row).to_contain_text("running")
         row.get_by_role("button", name="Destroy").click()
@@ -217,7 +226,7 @@ def my_vm(site):
 def hostile_output(site):
     with site.visit(permissions=["clipboard-read", "clipboard-write"]) as page:
         page.evaluate("navigator.clipboard.writeText('mine')")
-        run_code(page, "python", HOSTILE)
+        run_code(page, "python", HOSTILE_PROGRAM)
         finished(page)
         output = page.locator("#output")
         text = output.text_content()
@@ -276,32 +285,6 @@ def colouring(site):
         expect(page.locator("#tab-input")).to_be_focused()
 
 
-def accessibility(site):
-    run_of = None
-    with site.visit() as page:
-        run_code(page, "python", "import sys\nprint('\\x1b[31mred\\x1b[0m \\x1b[33mwarn\\x1b[0m')\nprint('err', file=sys.stderr)")
-        finished(page)
-        run_of = page.locator("#exit a").get_attribute("href")
-    for width, scheme in SIGHTS:
-        for path in [*PAGES, run_of, "/no/such/page"]:
-            with site.visit(path, width=width, scheme=scheme) as page:
-                page.wait_for_timeout(300)
-                report(page, f"{path} {width} {scheme}")
-        with site.visit("/login", width=width, scheme=scheme, signed_in=False) as page:
-            report(page, f"/login {width} {scheme}")
-
-
-def report(page, name):
-    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
-    problems = [
-        f"{violation['id']}: {violation['help']}: " + "; ".join(
-            f"{node['html'][:120]} ({node.get('failureSummary', '')[:160]})" for node in violation["nodes"][:3])
-        for violation in results.response["violations"]]
-    assert not problems, f"{name}:\n" + "\n".join(problems)
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0, f"{name} is {wide} pixels too wide"
-
-
 def keyboard(site):
     with site.visit() as page:
         page.evaluate("document.activeElement.blur()")
@@ -341,7 +324,7 @@ def keyboard(site):
 
 
 def administering(site):
-    hostile = f"{HOSTILE_NAME}{time.time_ns() % 100_000}"
+    hostile = f"{MARKUP}{time.time_ns() % 100_000}"
     with site.visit("/admin/users") as page:
         page.get_by_role("button", name="New user").click()
         page.get_by_label("Name", exact=True).fill(hostile)
@@ -439,3 +422,25 @@ def wait_for(site, slug, state, seconds=60):
             return vm
         assert time.monotonic() < deadline, f"{slug} did not become {state}: {vm}"
         time.sleep(0.1)
+
+
+def choosing_a_flavor(site):
+    """At OVH: the size of the VM is chosen, also after it was destroyed."""
+    user = site.call("POST", "/v1/admin/users", {"name": f"sized-{time.time_ns()}", "tier": "unlimited"})["user"]
+    own, site.token = site.token, site.call("POST", f"/v1/admin/users/{user['id']}/tokens", {"name": "browser"})["token"]
+    with site.visit("/my-vm") as page:
+        expect(page.locator("#flavor-field")).to_be_visible()
+        assert page.locator("#flavor option").count() > 2, page.locator("#flavor").inner_text()
+        option = page.locator("#flavor option").filter(has_text="d2-4").first
+        page.locator("#flavor").select_option(label=option.text_content())
+        page.get_by_role("button", name="Make my VM").click()
+        expect(page.locator("#vm-state")).to_have_text("running", timeout=120_000)
+        expect(page.locator("#vm-facts")).to_contain_text("ovh · d2-4")
+        page.get_by_role("button", name="New environment").click()
+        expect(page.locator("#new-flavor-field")).to_be_visible()
+        assert page.locator("#new-flavor option").count() > 2
+        page.locator("#new-cancel").click()
+        page.get_by_role("button", name="Destroy", exact=True).click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.locator("#flavor-field")).to_be_visible(timeout=120_000)
+    site.token = own

@@ -17,7 +17,7 @@ function draw() {
     el('td', {}, line.environmentId ? link('vm', line.environmentId, el('span', { class: 'id', title: line.environmentId }, `VM ${line.environmentId}`)) : null,
       line.userId ? link('user', line.userId, el('span', { class: 'id', title: line.userId }, `user ${line.userId}`)) : null),
     el('td', {}, line.errorCode ? el('span', { class: 'state bad' }, line.errorCode) : line.toState ? `${word(line.fromState)} → ${word(line.toState)}` : el('span', { class: 'state good' }, 'done')),
-    el('td', { class: 'wrap' }, Object.entries(line.detail).map(([key, value]) => `${key}: ${value}`).join(', '),
+    el('td', { class: 'wrap' }, Object.entries(line.detail).filter(([key]) => key !== 'durationMs').map(([key, value]) => `${key}: ${value}`).join(', '),
       line.requestId ? el('span', { class: 'id' }, link('request', line.requestId, line.requestId)) : null),
     el('td', { class: 'number' }, line.durationMs === null ? '' : duration(line.durationMs))))
     : [emptyRow(7, 'No line is like this.', 'Loosen a filter.')])

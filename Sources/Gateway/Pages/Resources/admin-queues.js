@@ -1,6 +1,6 @@
 // The queues and their jobs; those that failed are kept until somebody looks.
 
-import { emptyRow, facts, replace, show } from './admin-list.js'
+import { Choice, emptyRow, facts, replace, show } from './admin-list.js'
 import { call, follow } from './api.js'
 import { ask, busy, byId, el, tell, tellError, time } from './page.js'
 
@@ -8,6 +8,7 @@ const path = (queue, rest = '') => `/v1/admin/queues/${queue}${rest}`
 const job = (queue, id, rest = '') => path(queue, `/jobs/${encodeURIComponent(id)}${rest}`)
 const LIMIT = 50
 const COUNTS = ['waiting', 'active', 'delayed', 'failed', 'completed']
+const given = new URLSearchParams(location.search)
 let queues = []
 let jobs = []
 let known = ''
@@ -16,7 +17,8 @@ function drawQueues() {
   byId('queues').replaceChildren(...queues.map((queue) => el('section', { class: 'card half' },
     el('div', { class: 'row' }, el('h2', { class: 'grow' }, queue.name),
       el('span', { class: queue.isPaused ? 'state warn' : 'state good' }, queue.isPaused ? 'paused' : 'at work')),
-    el('div', { class: 'counts' }, COUNTS.map((state) => el('div', {}, el('b', {}, queue.counts[state] + (state === 'waiting' ? queue.counts.paused + queue.counts.prioritized : 0)), el('span', {}, state)))),
+    el('div', { class: 'counts' }, COUNTS.map((state) => el('a', { href: `?queue=${queue.name}&state=${state}`, class: state === 'failed' && queue.counts.failed ? 'bad' : null, onclick: (event) => { event.preventDefault(); look(queue.name, state) } },
+      el('b', {}, String(queue.counts[state] + (state === 'waiting' ? queue.counts.paused + queue.counts.prioritized : 0))), el('span', {}, state)))),
     el('p', { class: 'hint' }, queue.workers.length ? `Workers: ${queue.workers.join(', ')}` : 'No worker takes from it: start one with martlet worker.'),
     el('div', { class: 'actions' },
       el('button', { type: 'button', 'aria-label': `${queue.isPaused ? 'Resume' : 'Pause'} ${queue.name}`, onclick: (event) => busy(event.currentTarget, async () => {
@@ -30,11 +32,26 @@ function drawQueues() {
       }) }, 'Remove what waits')))))
 }
 
+/** Lists the jobs of a queue that are in a state. */
+function look(queue, state) {
+  byId('f-queue').value = queue
+  byId('f-state').value = state
+  history.replaceState(null, '', `?queue=${queue}&state=${state}`)
+  restart()
+  byId('filters').scrollIntoView({ block: 'nearest' })
+}
+
+let isFirst = true
 function take(list) {
   queues = list
-  const focused = document.activeElement?.closest('#queues') ? document.activeElement.getAttribute('aria-label') : null
+  // What is wrong is shown first, unless something was asked for.
+  const failed = list.find((queue) => queue.counts.failed)
+  if (isFirst && failed && !given.has('queue')) byId('f-queue').value = failed.name
+  isFirst = false
+  const focusable = () => [...document.querySelectorAll('#queues a, #queues button')]
+  const focused = focusable().indexOf(document.activeElement)
   drawQueues()
-  if (focused) (document.querySelector(`#queues [aria-label="${CSS.escape(focused)}"]`) ?? byId('f-queue')).focus()
+  if (focused >= 0) (focusable()[focused] ?? byId('f-queue')).focus()
   const counts = JSON.stringify(list.map((queue) => queue.counts))
   if (counts !== known) { known = counts; restart() }
 }
@@ -44,13 +61,17 @@ function drawJobs(total) {
   const isFailed = byId('f-state').value === 'failed'
   byId('total').textContent = `${total} ${byId('f-state').value}`
   byId('retry-all').hidden = !isFailed || total === 0
+  choice.buttons[0].hidden = !isFailed
+  choice.buttons[1].hidden = byId('f-state').value === 'active'
+  choice.show(jobs)
   replace(byId('rows'), jobs.length ? jobs.map((each) => el('tr', { 'data-id': each.id },
+    choice.box(each),
     el('td', { class: 'wrap' }, el('button', { type: 'button', class: 'row', onclick: () => detail(queue, each.id).catch(tellError) }, each.name), el('span', { class: 'id' }, each.id)),
     el('td', {}, each.environmentId ? el('a', { href: `/admin/audit?vm=${each.environmentId}` }, el('span', { class: 'id' }, each.environmentId)) : '–'),
     el('td', {}, `${each.attemptsMade} of ${each.maxAttempts}`), el('td', {}, time(each.createdAt)), el('td', {}, time(each.finishedAt)),
     el('td', { class: 'wrap' }, each.failedReason ?? ''),
     el('td', { class: 'actions-cell' }, each.state === 'failed' ? el('button', { type: 'button', 'aria-label': `Retry ${each.id}`, onclick: (event) => busy(event.currentTarget, () => retry(queue, each.id)) }, 'Retry') : null)))
-    : [emptyRow(7, isFailed ? 'No job has failed.' : 'No job is in this state.', isFailed ? 'Those that do are kept here with why, until they are retried or removed.' : '')])
+    : [emptyRow(8, isFailed ? 'No job has failed.' : 'No job is in this state.', isFailed ? 'Those that do are kept here with why, until they are retried or removed.' : '')])
 }
 
 async function restart(offset = 0) {
@@ -62,6 +83,16 @@ async function restart(offset = 0) {
   } catch (error) { tellError(error) }
 }
 
+const choice = new Choice({
+  name: (each) => each.id, after: () => restart(),
+  verbs: [
+    ['Retry', (each) => call('POST', job(byId('f-queue').value, each.id, '/retry'))],
+    ['Remove', (each) => call('DELETE', job(byId('f-queue').value, each.id)), { isDangerous: true, confirm: (rows) => ask({
+      title: rows.length === 1 ? `Remove the job ${rows[0].id}?` : `Remove ${rows.length} jobs?`, action: 'Remove',
+      text: 'Their logs go with them. What an environment still waits for is added again by a sweep.' }) }],
+  ],
+})
+
 async function retry(queue, id) {
   const { jobId } = await call('POST', job(queue, id, '/retry'))
   tell('Its work is done again.', { hint: jobId })
@@ -70,7 +101,7 @@ async function retry(queue, id) {
 }
 
 byId('more').addEventListener('click', () => restart(jobs.length))
-byId('filters').addEventListener('change', () => restart())
+byId('filters').addEventListener('change', () => look(byId('f-queue').value, byId('f-state').value))
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
 byId('retry-all').addEventListener('click', (event) => busy(event.currentTarget, async () => {
   const { retried, left } = await call('POST', path(byId('f-queue').value, '/retry'))
@@ -95,7 +126,6 @@ async function detail(queue, id) {
     log(`Log${logCount > logs.length ? `, the newest ${logs.length} of ${logCount} lines` : ''}`, logs))
 }
 
-const given = new URLSearchParams(location.search)
 if (given.get('queue')) byId('f-queue').value = given.get('queue')
 if (given.get('state')) byId('f-state').value = given.get('state')
 follow('/v1/admin/queues?follow=1', { queues: (event) => take(event.queues) },

@@ -26,7 +26,7 @@ function draw() {
   replace(byId('rows'), users.length ? users.map((user) => el('tr', { 'data-id': user.id },
     choice.box(user),
     el('td', { class: 'wrap' }, el('button', { type: 'button', class: 'row', onclick: () => detail(user).catch(tellError) }, user.name)),
-    el('td', {}, user.email ?? '–'), el('td', {}, user.role), el('td', {}, user.tier), el('td', {}, time(user.createdAt)),
+    el('td', { class: 'wrap' }, user.email ?? '–'), el('td', {}, user.role), el('td', {}, user.tier), el('td', {}, time(user.createdAt)),
     el('td', {}, el('span', { class: user.suspendedAt ? 'state bad' : 'state good' }, user.suspendedAt ? 'suspended' : 'allowed'))))
     : [emptyRow(7, 'No user is like this.', 'Make one with the button above.')])
 }

@@ -2,7 +2,9 @@
 
 import { call, follow } from './api.js'
 import { ago, busy, byId, data, duration, el, megabytes, tell, tellError, time } from './page.js'
+import { facts as list, replace, show } from './parts.js'
 import { LABELS, mayDestroy, pill, tone, verbs, word } from './states.js'
+import { clean } from './text.js'
 
 let environments = data.environments
 const own = () => environments.find((each) => each.kind === 'user_vm') ?? null
@@ -49,7 +51,7 @@ function drawVM() {
   if (state.textContent !== word(vm.state)) state.textContent = word(vm.state)
   state.className = tone(vm.state)
   byId('vm-error').hidden = !vm.errorMessage
-  byId('vm-error').textContent = vm.errorMessage ?? ''
+  byId('vm-error').textContent = clean(vm.errorMessage ?? '')
   byId('vm-facts').replaceChildren(...facts([
     ['Name', el('code', {}, vm.slug)], ['Tier', TIERS[vm.tier] ?? vm.tier],
     ['Processors', `${vm.vcpus} vCPU`], ['Memory', megabytes(vm.memoryMb)], ['Disk', megabytes(vm.diskMb)],
@@ -91,15 +93,38 @@ const readQuota = async () => { try { drawQuota((await call('GET', '/v1/quota'))
 
 // MARK: Environments
 
+/** Whether its repository is being cloned, or its script run. */
+const isBeingSetUp = (each) => each.state === 'running' && (each.hasInitScript || each.repository) && !each.initializedAt && !each.errorMessage
+
 function drawEnvironments() {
   const others = environments.filter((each) => each.kind !== 'user_vm')
-  byId('environments').replaceChildren(...(others.length ? others.map((each) => el('tr', {},
-    el('td', { class: 'wrap' }, each.name, el('span', { class: 'slug' }, each.slug)),
-    el('td', {}, pill(each.state), each.errorMessage ? el('span', { class: 'why' }, each.errorMessage) : null),
+  replace(byId('environments'), others.length ? others.map((each) => el('tr', { 'data-id': each.id },
+    el('td', { class: 'wrap' }, el('button', { type: 'button', class: 'row', onclick: () => detail(each.slug).catch(tellError) }, each.name), el('span', { class: 'slug' }, each.slug)),
+    el('td', {}, pill(each.state), isBeingSetUp(each) ? el('span', { class: 'hint' }, ' being set up') : null, each.errorMessage ? el('span', { class: 'why' }, each.errorMessage) : null),
     el('td', {}, `${each.vcpus} vCPU, ${megabytes(each.memoryMb)}`), el('td', {}, [each.provider, each.flavor].filter(Boolean).join(' · ')),
     el('td', {}, time(each.lastActivityAt)), el('td', {}, each.expiresAt ? time(each.expiresAt) : 'never'),
     el('td', { class: 'actions-cell' }, buttons(each, true))))
-    : [el('tr', {}, el('td', { colspan: 7, class: 'empty' }, 'None yet.'))]))
+    : [el('tr', {}, el('td', { colspan: 7, class: 'empty' }, el('p', {}, 'None yet.'),
+      el('p', { class: 'hint' }, 'Make one with New environment, for a project that wants its own variables, repository or packages.')))])
+}
+
+/** One environment: how it is, what is done to it and what was. */
+async function detail(slug) {
+  const path = `/v1/environments/${slug}`
+  const [{ environment: each }, { why: awake }, { logs }, { audit }] = await Promise.all(
+    [call('GET', path), call('GET', `${path}/why`), call('GET', `${path}/logs`), call('GET', `${path}/audit?limit=30`)])
+  const setup = !each.hasInitScript && !each.repository ? null : each.initializedAt ? time(each.initializedAt)
+    : isBeingSetUp(each) ? 'under way' : each.state === 'running' ? 'failed' : 'after the next start'
+  show(byId('detail'), each.name,
+    el('section', {}, list([
+      ['State', pill(each.state)], [each.state === 'error' ? 'Why it failed' : 'What went wrong', each.errorMessage], ['Slug', el('code', {}, each.slug)],
+      ['Size', `${each.vcpus} vCPU, ${megabytes(each.memoryMb)}, disk ${megabytes(each.diskMb)}`],
+      ['Made by', [each.provider, each.flavor, each.region].filter(Boolean).join(' · ')], ['Repository', each.repository], ['Set up', setup],
+      ['Variables', each.environmentVars.join(', ')], ['Stops when idle', awake.idleStopAt ? time(awake.idleStopAt) : null],
+      ['Destroyed', each.expiresAt ? time(each.expiresAt) : null], ['Ran, in all', duration(each.runtimeSeconds * 1000)]])),
+    el('section', { class: 'actions' }, el('a', { class: 'button', href: `/?environment=${encodeURIComponent(each.slug)}` }, 'Run code in it')),
+    logs.length ? el('section', {}, el('h3', {}, 'What is done to it'), el('div', { class: 'log', tabindex: 0, role: 'region', 'aria-label': 'Log' }, logs.map(logLine))) : null,
+    el('section', {}, el('h3', {}, 'Audit'), el('div', { class: 'table-wrap', tabindex: 0, role: 'region', 'aria-label': 'Audit of the environment' }, el('table', {}, el('tbody', {}, audit.map(auditLine))))))
 }
 
 // MARK: Audit
@@ -109,13 +134,15 @@ async function drawAudit() {
   const vm = own()
   if (!vm) return
   const { audit } = await call('GET', `/v1/environments/${vm.slug}/audit?limit=50`)
-  byId('audit').replaceChildren(...audit.map((line) => el('tr', {},
-    el('td', {}, time(line.createdAt)), el('td', {}, line.action.replaceAll('_', ' ')),
-    el('td', { title: line.actor.id }, line.actor.kind === 'admin' && line.actor.id === line.userId ? 'you' : ACTORS[line.actor.kind] ?? line.actor.kind),
-    el('td', {}, line.errorCode ? el('span', { class: 'state bad' }, line.errorCode.replaceAll('_', ' '))
-      : line.toState ? `${word(line.fromState)} → ${word(line.toState)}` : ''),
-    el('td', { class: 'number' }, line.durationMs === null ? '' : duration(line.durationMs)))))
+  replace(byId('audit'), audit.map(auditLine))
 }
+
+const auditLine = (line) => el('tr', { 'data-id': line.id },
+  el('td', {}, time(line.createdAt)), el('td', {}, [line.action.replaceAll('_', ' '), line.detail?.language].filter(Boolean).join(', ')),
+  el('td', { title: line.actor.id }, line.actor.kind === 'admin' && line.actor.id === line.userId ? 'you' : ACTORS[line.actor.kind] ?? line.actor.kind),
+  el('td', {}, line.errorCode ? el('span', { class: 'state bad' }, line.errorCode.replaceAll('_', ' '))
+    : line.toState ? `${word(line.fromState)} → ${word(line.toState)}` : ''),
+  el('td', { class: 'number' }, line.durationMs === null ? '' : duration(line.durationMs)))
 
 // MARK: Live
 
@@ -133,6 +160,8 @@ function take(list) {
   drawAudit().catch(tellError)
 }
 
+const logLine = (entry) => el('div', { class: entry.level === 'error' ? 'error' : null },
+  el('span', { class: 'time' }, new Date(entry.timestamp).toLocaleTimeString([], { hour12: false })), entry.message)
 const log = byId('log')
 const LOG_LINES = 300
 let seen = new Set()
@@ -143,8 +172,7 @@ function line(entry) {
   seen.add(key)
   if (log.firstChild?.className === 'hint') log.replaceChildren()
   const isAtEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20
-  log.append(el('div', { class: entry.level === 'error' ? 'error' : entry.level === 'warn' ? 'warn' : null },
-    el('span', { class: 'time' }, new Date(entry.timestamp).toLocaleTimeString([], { hour12: false })), entry.message))
+  log.append(logLine(entry))
   while (log.children.length > LOG_LINES) log.firstChild.remove()
   if (isAtEnd) log.scrollTop = log.scrollHeight
 }
@@ -152,7 +180,7 @@ log.append(el('p', { class: 'hint' }, 'Nothing in the last hour. What is done to
 
 drawQuota(data.quota)
 take(environments)
-follow('/v1/environments?limit=200&follow=1', { environments: (event) => take(event.environments) },
+follow('/v1/environments?limit=200&follow=1', { environments: (event) => { take(event.environments); offerFlavors() } },
   (isLive) => { byId('log-live').textContent = isLive ? 'live' : 'connecting…' })
 follow('/v1/vm/logs?follow=1', { log: line })
 
@@ -174,7 +202,11 @@ async function fill(select, field, { isOwn }) {
     field.hidden = select.options.length < 2
   } catch (error) { tellError(error) }
 }
-if (!own() && data.hasFlavors) fill(byId('flavor'), byId('flavor-field'), { isOwn: true })
+/** A size may be chosen for a VM that is not there, or not any more. */
+function offerFlavors() {
+  if (!own() && data.hasFlavors && byId('flavor').options.length === 0) fill(byId('flavor'), byId('flavor-field'), { isOwn: true })
+}
+offerFlavors()
 
 byId('make').addEventListener('submit', (event) => {
   event.preventDefault()

@@ -1,13 +1,11 @@
 // What a program prints, shown as text. Of what it sends to terminals only colours and the carriage return have an
 // effect; titles, clipboards, links and everything else are dropped. At most LIMIT characters are kept, the newest.
 
+import { CONTROLS, ESCAPES } from './text.js'
+
 export const LIMIT = 2 << 20
 const PIECE = 16 << 10
 const TAIL = 4 << 10
-
-// CSI; OSC, DCS, SOS, PM and APC up to their end; other escapes; then the same, cut at the end of what came so far.
-const ESCAPES = /\x1b\[[0-?]*[ -\/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -\/]*[0-OQ-WYZ\\`-~]|\x1b(?:\[[0-?]*[ -\/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -\/]*)$/g
-const CONTROLS = /[\x00-\x07\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
 /** The colours that are set, of one stream. */
 class Style {
@@ -45,11 +43,16 @@ export class OutputView {
   constructor(element, { onDrop = () => {} } = {}) {
     this.element = element
     this.onDrop = onDrop
-    this.clear()
+    this.reset()
   }
 
+  /** Empties it, also of what the page said before anything was printed. */
   clear() {
     this.element.replaceChildren()
+    this.reset()
+  }
+
+  reset() {
     this.queue = []
     this.queued = 0
     this.size = 0

@@ -1,5 +1,7 @@
 // Small things that pages are written with. What came from a user or a program is only ever set as text.
 
+import { clean } from './text.js'
+
 export const byId = (id) => document.getElementById(id)
 
 /** What the server gave this page to begin with. */
@@ -11,9 +13,10 @@ export function el(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue
     if (key.startsWith('on')) element.addEventListener(key.slice(2), value)
-    else element.setAttribute(key, value === true ? '' : value)
+    else element.setAttribute(key, value === true ? '' : typeof value === 'string' ? clean(value) : value)
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false))
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (typeof child === 'string' ? clean(child) : child)))
   return element
 }
 

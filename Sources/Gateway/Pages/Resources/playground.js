@@ -3,7 +3,7 @@
 import { APIError, call, lines, request } from './api.js'
 import { Editor } from './editor.js'
 import { OutputView, textOf } from './output.js'
-import { ago, byId, bytes, data, duration, el, tell, tellError } from './page.js'
+import { ago, busy, byId, bytes, data, duration, el, tell, tellError } from './page.js'
 
 const languages = new Map(data.runtimes.map((runtime) => [runtime.name, runtime]))
 const language = byId('language')
@@ -95,6 +95,11 @@ byId('file-pick').addEventListener('change', async (event) => {
 
 for (const environment of data.environments) {
   if (environment.kind !== 'user_vm') byId('environment').append(el('option', { value: environment.slug }, environment.name))
+}
+const wanted = new URLSearchParams(location.search).get('environment')
+if (wanted && data.environments.some((each) => each.slug === wanted)) {
+  byId('environment').value = wanted
+  select(byId('tab-more'))
 }
 
 // MARK: A run
@@ -266,12 +271,21 @@ function item(run) {
     el('time', { datetime: run.startedAt, title: new Date(run.startedAt).toLocaleString() }, ago(run.startedAt))))
 }
 
+const LIMIT = 30
+let shown = []
 function draw(executions) {
+  shown = executions
+  byId('older').hidden = executions.length === 0 || executions.length % LIMIT !== 0
   byId('history').replaceChildren(...(executions.length ? executions.map(item)
     : [el('li', { class: 'empty' }, el('p', {}, 'Your runs will be listed here.'), el('p', { class: 'hint' }, 'Each keeps its code and the first 64 KB of its output.'))]))
 }
 
 async function showHistory() {
-  try { draw((await call('GET', '/v1/executions?limit=30')).executions) } catch (error) { tellError(error) }
+  try { draw((await call('GET', `/v1/executions?limit=${LIMIT}`)).executions) } catch (error) { tellError(error) }
 }
+byId('older').addEventListener('click', (event) => busy(event.currentTarget, async () => {
+  const { executions } = await call('GET', `/v1/executions?limit=${LIMIT}&before=${shown.at(-1).id}`)
+  draw([...shown, ...executions])
+  if (executions.length < LIMIT) byId('older').hidden = true
+}))
 draw(data.executions)
