@@ -48,8 +48,10 @@ def quietly(command):
 class Bench:
     """What every measurement is given."""
 
-    def __init__(self, report, options, directory, martlet, ssh):
-        self.report, self.options, self.directory, self.martlet, self.ssh = report, options, directory, martlet, ssh
+    def __init__(self, report, options, directory, martlet, ssh, lean_ssh):
+        self.report, self.options, self.directory, self.martlet = report, options, directory, martlet
+        self.ssh = ssh  # as whoever runs this has it
+        self.lean_ssh = lean_ssh  # the same without the start-up files of the shell
 
     def request(self, code, language="python", **fields):
         return calls.execution(self.martlet.token, code, language, **fields)
@@ -71,8 +73,11 @@ def warm(bench):
         found = alternating(rounds, warmups=12, ours=bench.running(code, language), bare=lambda: quietly(words))
         bench.report.add(f"warm {language}", f"{language}, warm, through the gateway", found["ours"])
         bench.report.add(f"bare {language}", " ".join(words)[:46], found["bare"])
-    over = alternating(max(20, bench.options.warm // 4), ssh=lambda: quietly([*bench.ssh, f"{PYTHON} -c 'print(1)'"]))
-    bench.report.add("ssh python", "the same over ssh, ControlMaster", over["ssh"])
+    over = alternating(
+        max(20, bench.options.warm // 4), ssh=lambda: quietly([*bench.ssh, f"{PYTHON} -c 'print(1)'"]),
+        lean=lambda: quietly([*bench.lean_ssh, f"{PYTHON} -c 'print(1)'"]))
+    bench.report.add("ssh python", "python3 over ssh, ControlMaster", over["ssh"])
+    bench.report.add("lean ssh python", "  a shell without start-up files", over["lean"])
 
 
 def back_to_back(bench):
@@ -96,9 +101,11 @@ def throughput(bench):
     calls.rate(bench.options.callers, 2, caller)  # pools follow demand
     bench.report.add("rate", f"python, warm, {bench.options.callers} callers",
                      [calls.rate(bench.options.callers, bench.options.seconds, caller)], "/s")
-    command = [*bench.ssh, f"{PYTHON} -c 'print(1)'"]
-    bench.report.add("ssh rate", f"python3 -c over ssh, {bench.options.callers} callers",
-                     [calls.rate(bench.options.callers, bench.options.seconds, lambda: lambda: quietly(command))], "/s")
+    for name, ssh, words in (("ssh rate", bench.ssh, "over ssh"), ("lean ssh rate", bench.lean_ssh, "over lean ssh")):
+        command = [*ssh, f"{PYTHON} -c 'print(1)'"]
+        bench.report.add(
+            name, f"python3 -c {words}, {bench.options.callers} callers",
+            [calls.rate(bench.options.callers, bench.options.seconds, lambda: lambda: quietly(command))], "/s")
 
 
 def jupyter(bench):
@@ -272,11 +279,13 @@ TARGETS = [
     Target("warm python / python3 -c, p50", "warm python", 0.25, "bare python"),
     Target("warm python / python3 -c, p99", "warm python", 0.75, "bare python", share=0.99),
     Target("warm python / ssh, ControlMaster", "warm python", 0.1, "ssh python"),
+    Target("  … whose shell has no start-up files", "warm python", 0.1, "lean ssh python"),
     Target("warm python / Jupyter Kernel Gateway, acknowledged at once", "warm python", 0.5, "jupyter"),
     Target("warm node / node -e", "warm javascript", 0.1, "bare javascript"),
     *[Target(f"warm {language} / its bare start", f"warm {language}", 1, f"bare {language}")
       for language in ("ruby", "perl", "php", "bash", "lua")],
     Target("calls a second / python3 -c over ssh", "rate", 5, "ssh rate", at_least=True),
+    Target("  … whose shell has no start-up files", "rate", 5, "lean ssh rate", at_least=True),
     Target("calls a second / bare forking loop", "rate", 0.6, "fork rate", at_least=True),
     Target("cold call, p50, ms", "cold", 120),
     Target("cold call, p99, ms", "cold", 300, share=0.99),

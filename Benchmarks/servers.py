@@ -92,7 +92,7 @@ def martlet(directory, binary, **settings):
 
 
 @contextlib.contextmanager
-def sshd(directory):
+def sshd(directory, *settings):
     """A private sshd and a ControlMaster to it; yields the ssh command line to put a command behind."""
     keys = pathlib.Path(directory)
     keys.mkdir(mode=0o700)
@@ -103,7 +103,8 @@ def sshd(directory):
     pathlib.Path("/run/sshd").mkdir(exist_ok=True)
     (keys / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized_keys\n"
-        f"PidFile {keys}/pid\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPrintMotd no\nMaxSessions 64\n")
+        f"PidFile {keys}/pid\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPrintMotd no\nMaxSessions 64\n"
+        + "".join(f"{setting}\n" for setting in settings))
     server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", keys / "config"], stderr=subprocess.DEVNULL)
     command = [
         "ssh", "-F", "none", "-p", str(port), "-i", str(keys / "user"), "-o", "StrictHostKeyChecking=no",

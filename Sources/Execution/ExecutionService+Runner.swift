@@ -120,7 +120,9 @@ extension ExecutionService {
         try await runner.receive { message in
             switch message {
             case .started:
-                guard run.start() else { throw RunnerProtocolError(description: "the runner started the program twice") }
+                guard run.start() else {
+                    throw RunnerProtocolError(description: "the runner started the program twice")
+                }
                 // Not before: until here it would be in the way of the request. No handle of the task is held: what it
                 // used is given back when it has ended, and not with the run.
                 _ = Task(executorPreference: EventLoop.current?.tasks) {
