@@ -40,12 +40,20 @@ extension HomeFiles {
     package func move(_ path: HomePath, to new: HomePath, replacing: Bool, makesParents: Bool) async throws {
         let place = try await place(path)
         let attributes = try await translating(path) { try await client.linkAttributes(place) }
+        guard new == path || !new.parts.starts(with: path.parts) || attributes.kind != .directory else {
+            throw ServiceError(
+                .invalidRequest, "'\(path)' cannot be moved into itself.", hint: "Name a place outside of it.")
+        }
         if makesParents { try await makeParents(of: new) }
         let newPlace = try await self.place(new)
         if let there = try? await client.linkAttributes(newPlace) {
             guard replacing else { throw Self.exists(new) }
             guard there.kind != .directory || attributes.kind == .directory else {
                 throw ServiceError(.isDirectory, "'\(new)' is a directory.", hint: "Name the file that it shall be.")
+            }
+            guard attributes.kind != .directory || there.kind == .directory else {
+                throw ServiceError(
+                    .notADirectory, "'\(new)' is a file, and a directory cannot replace it.", hint: "Remove it first.")
             }
         }
         // A directory cannot be given its name without replacing in SFTP, but replaces an empty one only.

@@ -106,7 +106,7 @@ struct FileRoutes: Sendable {
         parameters: [pathParameter, environment],
         body: .json(Schema.reference("FileChange"), example: ["moveTo": "docs/new%20name.txt"]),
         answers: [.json("As it is then.", Schemas.wrapped("file", Schema.reference("File")))],
-        errors: wakingErrors + [.fileExists, .isDirectory, .directoryNotEmpty, .diskFull])
+        errors: wakingErrors + [.fileExists, .isDirectory, .notADirectory, .directoryNotEmpty, .diskFull])
 
     private static let removing = RouteDescription(
         id: "removeFile", group: .files, summary: "Remove a file, a link or a directory",

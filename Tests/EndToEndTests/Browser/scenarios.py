@@ -289,7 +289,7 @@ def keyboard(site):
     with site.visit() as page:
         page.evaluate("document.activeElement.blur()")
         order = []
-        for _ in range(24):
+        for _ in range(28):
             page.keyboard.press("Tab")
             order.append(page.evaluate("""() => { const at = document.activeElement
                 if (at.id === 'code') return 'code'
