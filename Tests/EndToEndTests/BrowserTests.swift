@@ -9,7 +9,8 @@ import Testing
 @Suite(.serialized, SharedMartlet(), .timeLimit(.minutes(30))) struct BrowserTests {
     @Test(
         arguments: [
-            "signing_in", "streaming", "cancelling", "typing", "waking", "my_vm", "administering", "hostile_output",
+            "signing_in", "streaming", "streaming_on_a_phone", "cancelling", "typing", "waking", "my_vm",
+            "administering", "hostile_output",
             "long_output", "colouring", "keyboard",
             "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
             "files.by_keyboard", "files.sights",

@@ -175,7 +175,7 @@ struct DocumentationPage {
     }
 
     private static let style = """
-        :root{color-scheme:light dark;--line:#8884;--soft:#8881}
+        :root{color-scheme:light dark;--line:#8884;--soft:#8881;background:Canvas;color:CanvasText}
         body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:54rem;padding:1rem;overflow-wrap:anywhere}
         h1{font-size:1.6rem}h2{border-bottom:1px solid var(--line);margin-top:2.5rem}
         article{margin:1.5rem 0;padding:.25rem 1rem;border:1px solid var(--line);border-radius:.5rem}

@@ -93,6 +93,20 @@ def streaming(site):
     site.token = own
 
 
+def streaming_on_a_phone(site):
+    with site.visit(width=390, height=844) as page:
+        write_code(page, "python", "import time\nfor i in range(40):\n    print('line', i, 'x' * (i * 7))\n    time.sleep(0.05)\n")
+        page.wait_for_timeout(600)  # what is typed may move things for half a second
+        begin = page.evaluate("performance.now()")
+        page.get_by_role("button", name="Run").click()
+        finished(page)
+        expect(page.locator("#output")).to_be_in_viewport()
+        expect(page.locator("#output")).to_contain_text("line 39")
+        moved, what = shift(page, begin)
+        print(f"layout shift while output streamed: {moved}")
+        assert moved == 0, what
+
+
 def cancelling(site):
     with site.visit() as page:
         run_code(page, "bash", "echo begun; sleep 600; echo never")

@@ -22,8 +22,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from browser import Site
+from everywhere import dialogs
 from pages import PAGES, WIDTHS
-from world import furnish
+from world import clear, furnish
 
 # What fingers cannot hit (WCAG 2.2, 2.5.8: 24 by 24 pixels; those in a line of text are let be) and text that is cut
 # without an ellipsis saying so.
@@ -92,6 +93,15 @@ def take(site, page, path, name, into):
                     print(f"{name} {width}: {line}", flush=True)
 
 
+def take_dialog(site, path, press, name, into):
+    for width, scheme in [(1280, "light"), (390, "dark")]:
+        with site.visit(path, width=width, scheme=scheme, height=844) as tab:
+            press(tab)
+            tab.wait_for_selector("dialog[open]")
+            tab.wait_for_timeout(350)
+            tab.screenshot(path=f"{into}/{name}-{width}-{scheme}.png")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("directory")
@@ -111,20 +121,18 @@ def main():
         pages = [page for page in PAGES if not options.only or page.name in options.only]
         fresh = site.call("POST", "/v1/admin/users", {"name": f"new-{time.time_ns()}", "role": "admin"})["user"]
         other = site.call("POST", f"/v1/admin/users/{fresh['id']}/tokens", {"name": "browser", "scopes": ["user", "admin"]})["token"]
-        world = None
-        if Path(f"{directory}/world.json").exists():
-            world = json.loads(Path(f"{directory}/world.json").read_text())
         site.token = other
         for page in pages:
             if page.signed_in and "{" not in page.path and (not page.is_for_admins or not options.at):
                 take(site, page, page.path, f"{page.name}-empty", into)
         site.token = token
-        if world is None:
-            made = furnish(site)
-            world = {"run": made.run, "vm": made.vm}
-            Path(f"{directory}/world.json").write_text(json.dumps(world))
+        world = furnish(site)
         for page in pages:
-            take(site, page, page.path.replace("{run}", world["run"]).replace("{vm}", world["vm"]), page.name, into)
+            take(site, page, world.path(page), page.name, into)
+        if not options.only:
+            for name, path, press in dialogs(world):
+                take_dialog(site, path, press, name.replace(" ", "-"), into)
+        clear(site)
         chromium.close()
 
 
