@@ -148,7 +148,7 @@ struct confinement confinement_probe(const struct config *config)
 
 /* ---- Privileges ------------------------------------------------------------------------------- */
 
-static void set_capabilities(uint64_t mask)
+void set_capabilities(uint64_t mask)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {
