@@ -5,6 +5,7 @@
  *   supervisor  one per connection. Reads a request, gets a kit, launches the steps in it, moves bytes between the
  *     |         socket and three pipes, keeps clocks and limits, answers with one exit or refused frame (supervise,
  *     |         start, run, stream, watch.c).
+ *   warden      a child of the server where the home's storage keeps no size (home.c).
  *   init        PID 1 of the run's own namespaces. Mounts, forks the program's process, reaps, and reports over a socket
  *     |         pair (stage.c, confine.c). It neither sees nor executes anything of the request.
  *   program     an unprivileged process under limits and a seccomp filter (program.c, policy.c), which waits to be told
@@ -149,6 +150,7 @@ int main(int count, char **words)
     if (options.nest)
         nest_enter(&runner.config);
     options.ssh.nested = options.nest;
+    home_prepare(&runner.config);
     runner.pid = getpid();
     runner.keeper = -1;
     runner.compiled = compiled_open(&runner.config);

@@ -1,14 +1,14 @@
 /* A user namespace of the runner's own, for a runner that is root of a container and little else.
  *
- * A container's root has no right to make the namespaces of runs, and with CAP_SYS_ADMIN he would be root of the machine.
- * He may make a user namespace, though, and is whatever he likes in there. So the runner becomes root of one, in which its
- * root is an id outside that owns nothing, and all others are themselves: the home, the image and what SSH sessions
- * leave keep their owners, and what belongs to the container's root, and with it to the machine's, is out of reach.
- * Nothing of the container goes on as its root but the engine's own first process.
+ * A container's root has no right to make the namespaces of runs, and with CAP_SYS_ADMIN he would be root of the
+ * machine. He may make a user namespace, though, and is whatever he likes in there. So the runner becomes root of one,
+ * in which its root is an id outside that owns nothing, and all others are themselves: the home, the image and what SSH
+ * sessions leave keep their owners, and what belongs to the container's root, and with it to the machine's, is out of
+ * reach. Nothing of the container goes on as its root but the engine's own first process.
  *
- * Mapping needs the rights of the namespace around, which whoever enters has lost. A helper that stays outside does it: a
- * fork that answers three favours over a socket pair and ends with it. In the same way it hands control groups
- * over: mounted inside, where the mount is ours to make, and given to the new root by the old one.
+ * Mapping needs the rights of the namespace around, which whoever enters has lost. A helper that stays outside does it:
+ * a fork that is asked for favours over a socket pair and ends with it. In the same way it hands control groups over:
+ * mounted inside, where the mount is ours to make, and given to the new root by the old one.
  *
  * Needs of the engine: unshare and mount let through by its filter, a procfs that nothing covers (mount_namespaces(7)),
  * no security module that denies mounts. `martlet-runner nest` says whether all that is so. */
@@ -119,9 +119,9 @@ static bool ask(int helper, enum favour favour, int beside)
 /* What a runner and its sshd do in their namespace; nothing of it reaches outside. */
 static void keep_capabilities(void)
 {
-    static const int kept[] = {CAP_CHOWN,      CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_KILL,       CAP_NET_ADMIN,  CAP_SETGID,
-                               CAP_SETPCAP,    CAP_SETUID,       CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SYS_PTRACE,
-                               CAP_SYS_RESOURCE};
+    static const int kept[] = {CAP_CHOWN,     CAP_DAC_OVERRIDE, CAP_FOWNER,     CAP_KILL,
+                               CAP_NET_ADMIN, CAP_SETGID,       CAP_SETPCAP,    CAP_SETUID,
+                               CAP_SYS_ADMIN, CAP_SYS_CHROOT,   CAP_SYS_PTRACE, CAP_SYS_RESOURCE};
     uint64_t mask = 0;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         mask |= UINT64_C(1) << kept[i];
@@ -181,6 +181,16 @@ bool nest_works(void)
 
 /* ---- Control groups --------------------------------------------------------------------------- */
 
+/* The root of all groups, where the container has none of its own: not his to give away. */
+static bool is_of_the_machine(int group, bool unified)
+{
+    bool root = faccessat(group, unified ? "cgroup.type" : "release_agent", F_OK, 0) < 0;
+    root = unified ? root : !root; /* the one file it lacks, and the one that it alone has */
+    if (root)
+        errno = EXDEV;
+    return root;
+}
+
 /* Mounts the hierarchy so that its root is the container's group, and has that group given to us. */
 static bool take_group(int helper, const char *type, const char *controllers, char path[PATH_MAX], const char *name)
 {
@@ -189,7 +199,7 @@ static bool take_group(int helper, const char *type, const char *controllers, ch
         mount("cgroup", path, type, MS_NOSUID | MS_NODEV | MS_NOEXEC, controllers) < 0)
         return false;
     int group = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool given = group >= 0 && ask(helper, FAVOUR_GROUP, group);
+    bool given = group >= 0 && !is_of_the_machine(group, !controllers) && ask(helper, FAVOUR_GROUP, group);
     if (given && !controllers) { /* version 2 */
         char child[PATH_MAX];
         format_into(child, sizeof child, "%.4000s/runner", path);
@@ -200,7 +210,7 @@ static bool take_group(int helper, const char *type, const char *controllers, ch
     return given;
 }
 
-/* All runs together are held below what the container is held to, so that the runner can always start what ends them. */
+/* All runs together are held below what the container is, so that the runner can always start what ends them. */
 static char *group_of_runs(const struct config *config, const char *path, bool has_processes)
 {
     char runs[PATH_MAX], most[32];

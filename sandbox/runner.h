@@ -92,6 +92,7 @@ struct config {
     bool warm;      /* kits are made ahead */
     char *compiled; /* the directory of compiled programs; NULL: none are kept */
     int64_t compiled_bytes;
+    int64_t home_bytes;  /* that the home may hold; 0: its storage keeps its size, or nobody does */
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -499,6 +500,13 @@ void compiled_keep(const struct run *run, const char *name, int directory);
 
 /* Serves one connection from first byte to close; the process ends with it. */
 _Noreturn void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs);
+
+/* ---- home.c: the size of the home ------------------------------------------------------------- */
+
+/* Forgets the size where the storage keeps it. */
+void home_prepare(struct config *config);
+/* Watches the home until it is killed. */
+_Noreturn void home_main(const struct config *config);
 
 /* ---- init.c, server.c ------------------------------------------------------------------------- */
 

@@ -65,6 +65,7 @@ struct RunnerConfiguration: Encodable {
     let limits: Limits
     let cgroup: [String: String]
     var bounded: Bool?  // something around the VM bounds its processes
+    var homeMb: Int?  // what of it is to be watched by the runner, where its storage does not keep it
     var network: String?
 
     func json() throws -> String {

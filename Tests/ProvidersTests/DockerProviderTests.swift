@@ -90,7 +90,7 @@ extension Docker {
                 #expect(host?.memory == 512 << 20 && host?.memorySwap == 512 << 20)
                 #expect(host?.nanoCpus == 1_000_000_000 && host?.pidsLimit == 428)
                 #expect(host?.logConfig.config["max-size"] == "1m")
-                #expect(await told.lines.contains { $0.hasPrefix("warning") && $0.contains("not limited") })
+                #expect(await told.lines.contains { $0.hasPrefix("warning") && $0.contains("watches") })
 
                 spec.memoryMb = 640
                 spec.processes = 200

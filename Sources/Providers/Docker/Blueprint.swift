@@ -74,7 +74,7 @@ struct Blueprint: Sendable {
         var config = plain
         let filter = try GuestFilter(userNamespaces: true).json
         config.securityOpt = (plain.securityOpt ?? []) + ["seccomp=\(filter)", "apparmor=unconfined"]
-        config.maskedPaths = []
+        config.maskedPaths = ["/sys/firmware", "/sys/kernel", "/sys/devices/virtual/powercap"]
         config.readonlyPaths = []
         return config
     }
@@ -128,6 +128,7 @@ struct Blueprint: Sendable {
         let runner = RunnerConfiguration(
             secret: spec.runnerSecret.lowercased(), runtimes: Guest.runtimes,
             limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: [:], bounded: true,
+            homeMb: spec.diskMb,
             network: spec.network || !isNested ? "shared" : "private")
         var archive = TarArchive()
         try archive.addDirectory("martlet")

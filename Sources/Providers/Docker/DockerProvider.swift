@@ -212,7 +212,7 @@ package final class DockerProvider: VMProvider {
         do {
             _ = try await engine.volume(name, labels: labels, options: ["size": "\(spec.diskMb)m"])
         } catch let failure as EngineFailure where failure.isQuotaRefused {
-            await log.write(.warning, "The engine's storage keeps no sizes: that of the home is not limited")
+            await log.write(.warning, "The engine's storage keeps no sizes: the runner watches that of the home")
             _ = try await engine.volume(name, labels: labels)
         }
     }
