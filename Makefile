@@ -48,7 +48,7 @@ test: toolchain  ## everything, with the packages of all languages
 	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
 	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
 
-walls: toolchain runner  ## attacks the walls around runs at provider local, ATTACKS=name,class
+walls: toolchain runner  ## attacks the walls around runs at providers local and docker, ATTACKS=name,class
 	@MARTLET_ATTACKS='$(ATTACKS)' swift test --no-parallel --filter EndToEndTests.WallsTests
 
 chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises

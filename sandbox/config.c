@@ -100,6 +100,9 @@ void config_load(struct config *config, const char *path)
     if (config->compiled_bytes > MOST_COMPILED_BYTES)
         config->compiled_bytes = MOST_COMPILED_BYTES;
 
+    if (json_object_get(json, "homeMb"))
+        config->home_bytes = number_of(json, "homeMb", 1, INT64_MAX >> 21) << 20;
+
     const json_t *warm = json_object_get(json, "warm");
     if (warm && !json_is_boolean(warm))
         die("configuration: \"warm\" must be true or false");

@@ -148,7 +148,7 @@ struct confinement confinement_probe(const struct config *config)
 
 /* ---- Privileges ------------------------------------------------------------------------------- */
 
-static void set_capabilities(uint64_t mask)
+void set_capabilities(uint64_t mask)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {
@@ -197,6 +197,8 @@ void confine_program(const struct config *config, const struct confinement *conf
     limit(RLIMIT_MSGQUEUE, 64 * 1024);
     if (limits->processes && !config->bounded) /* counted over all processes of the user: the VM's ceiling */
         limit(RLIMIT_NPROC, (rlim_t)config->limits.processes);
+    if (config->home_bytes) /* more than fits into the home; less once that is full (home.c) */
+        limit(RLIMIT_FSIZE, (rlim_t)config->home_bytes);
     if (confinement->switch_user)
         become(&config->user);
     umask(022);

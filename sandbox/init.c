@@ -17,7 +17,9 @@ pid_t ssh_hand_off(const struct ssh *ssh, int socket)
     if (child < 0)
         warn("no process for an SSH connection");
     if (child == 0) {
-        char *const command[] = {(char *)ssh->program, "-i", "-e", "-f", (char *)ssh->config, NULL};
+        char *const command[] = {(char *)ssh->program, "-i", "-e", "-f", (char *)ssh->config,
+                                 /* It asks that root owns what is the container's root's. */
+                                 ssh->nested ? "-oStrictModes=no" : NULL, NULL};
         char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
         sigset_t none;
         sigemptyset(&none);

@@ -5,6 +5,7 @@
  *   supervisor  one per connection. Reads a request, gets a kit, launches the steps in it, moves bytes between the
  *     |         socket and three pipes, keeps clocks and limits, answers with one exit or refused frame (supervise,
  *     |         start, run, stream, watch.c).
+ *   warden      a child of the server where the home's storage keeps no size (home.c).
  *   init        PID 1 of the run's own namespaces. Mounts, forks the program's process, reaps, and reports over a socket
  *     |         pair (stage.c, confine.c). It neither sees nor executes anything of the request.
  *   program     an unprivileged process under limits and a seccomp filter (program.c, policy.c), which waits to be told
@@ -45,13 +46,16 @@
 
 static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "       martlet-runner init --config FILE --sshd PATH --sshd-config FILE\n"
-                            "                           (--listen-fd N | --listen-port N) [--unroute]\n"
+                            "                           (--listen-fd N | --listen-port N) [--unroute] [--nest]\n"
+                            "       martlet-runner nest\n"
                             "\n"
                             "serve  answers run requests on the loopback port of its configuration.\n"
                             "init   does the same as the first process of a VM, and gives each connection accepted\n"
                             "       on the inherited listening descriptor N, or on TCP port N of every address, to\n"
                             "       a fresh `sshd -i`. --unroute takes the default route away, and with it\n"
-                            "       CAP_NET_ADMIN, by which it could be brought back.\n"
+                            "       CAP_NET_ADMIN, by which it could be brought back. --nest makes a container's root the\n"
+                            "       root of a user namespace, where runs can have namespaces of their own.\n"
+                            "nest   succeeds where --nest would.\n"
                             "\n"
                             "SIGTERM ends every run and then the runner. SIGHUP reads the runtimes again.\n";
 
@@ -59,7 +63,7 @@ struct options {
     const char *config;
     struct ssh ssh;
     uint16_t listen_port; /* 0: the descriptor of `ssh` is inherited */
-    bool unroute;
+    bool unroute, nest;
 };
 
 static _Noreturn void misuse(const char *problem)
@@ -75,6 +79,7 @@ static struct options parse_options(int count, char **words)
         {"listen-fd", required_argument, NULL, 'l'},
         {"listen-port", required_argument, NULL, 'p'},
         {"unroute", no_argument, NULL, 'u'},
+        {"nest", no_argument, NULL, 'n'},
         {"sshd", required_argument, NULL, 's'},
         {"sshd-config", required_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
@@ -88,6 +93,7 @@ static struct options parse_options(int count, char **words)
         case 's': options.ssh.program = optarg; break;
         case 'f': options.ssh.config = optarg; break;
         case 'u': options.unroute = true; break;
+        case 'n': options.nest = true; break;
         case 'p': {
             long port = strtol(optarg, &end, 10);
             if (end == optarg || *end || port < 1 || port > 65535)
@@ -115,15 +121,17 @@ int main(int count, char **words)
         return fputs(usage, stdout) < 0;
     if (!strcmp(mode, "--version"))
         return printf("martlet-runner %s\n", MARTLET_VERSION) < 0;
+    if (!strcmp(mode, "nest"))
+        return !nest_works();
     bool is_init = !strcmp(mode, "init");
     if (!is_init && strcmp(mode, "serve"))
-        misuse("say serve or init");
+        misuse("say serve, init or nest");
     struct options options = parse_options(count - 1, words + 1);
     bool has_ssh = options.ssh.program && options.ssh.config;
     if (is_init != has_ssh || is_init != ((options.ssh.listener >= 0) != (options.listen_port > 0)))
         misuse("--sshd, --sshd-config and one of --listen-fd and --listen-port belong to init");
-    if (options.unroute && !is_init)
-        misuse("--unroute belongs to init");
+    if ((options.unroute || options.nest) && !is_init)
+        misuse("--unroute and --nest belong to init");
 
     static struct runner runner;
     prctl(PR_SET_DUMPABLE, 0); /* no core, and no reading of this memory by a process of the same user */
@@ -139,6 +147,10 @@ int main(int count, char **words)
         if (!loopback_up())
             warn("the loopback device is not up");
     }
+    if (options.nest)
+        nest_enter(&runner.config);
+    options.ssh.nested = options.nest;
+    home_prepare(&runner.config);
     runner.pid = getpid();
     runner.keeper = -1;
     runner.compiled = compiled_open(&runner.config);

@@ -92,6 +92,7 @@ struct config {
     bool warm;      /* kits are made ahead */
     char *compiled; /* the directory of compiled programs; NULL: none are kept */
     int64_t compiled_bytes;
+    int64_t home_bytes;  /* that the home may hold; 0: its storage keeps its size, or nobody does */
     bool shared_network; /* runs see the VM's network instead of one of their own */
 };
 
@@ -260,11 +261,21 @@ bool loopback_up(void);
 /* Takes the IPv4 default routes of this network namespace away, and CAP_NET_ADMIN from this process and all it will
  * start. Dies if either stays. */
 void network_unroute(void);
+/* Effective and permitted, and none else. */
+void set_capabilities(uint64_t mask);
 /* Gives up every capability but the one to signal the run's processes. */
 void confine_init(void);
 /* Last steps before exec: user, limits, descriptors, filter. Dies on any failure. */
 void confine_program(const struct config *config, const struct confinement *confinement, const struct limits *limits,
                      const struct sock_fprog *filter);
+
+/* ---- nest.c: a user namespace of the runner's own ---------------------------------------------- */
+
+/* Whether this place allows it, and in it the namespaces of runs; found out by a child that does it. */
+bool nest_works(void);
+/* Makes a container's root the root of a user namespace, with every right in it and none outside, and fills in the
+ * control groups that runs get there. Dies if it cannot. */
+void nest_enter(struct config *config);
 
 /* ---- process.c: what the processes of a run use ----------------------------------------------- */
 
@@ -490,11 +501,19 @@ void compiled_keep(const struct run *run, const char *name, int directory);
 /* Serves one connection from first byte to close; the process ends with it. */
 _Noreturn void supervise(struct runner *runner, int socket, bool busy, unsigned live_runs);
 
+/* ---- home.c: the size of the home ------------------------------------------------------------- */
+
+/* Forgets the size where the storage keeps it. */
+void home_prepare(struct config *config);
+/* Watches the home until it is killed. */
+_Noreturn void home_main(const struct config *config);
+
 /* ---- init.c, server.c ------------------------------------------------------------------------- */
 
 struct ssh {
     int listener; /* -1: none */
     const char *program, *config;
+    bool nested; /* what belongs to the container's root looks like nobody's */
 };
 
 /* A listening socket that does not block; `host` in host byte order. Dies if it cannot be had. */

@@ -29,6 +29,8 @@ static unsigned supervisors, sshds;
 static int signals, listener;
 static pid_t keeper; /* 0: none */
 static int64_t keeper_started_at;
+static pid_t warden; /* 0: none */
+static int64_t warden_started_at;
 
 /* ---- Children --------------------------------------------------------------------------------- */
 
@@ -49,6 +51,8 @@ static void reap(void)
     for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
         if (pid == keeper)
             keeper = 0;
+        if (pid == warden)
+            warden = 0;
         for (size_t i = 0; i < MAX_CHILDREN; i++)
             if (children[i].pid == pid) {
                 *(children[i].is_ssh ? &sshds : &supervisors) -= 1;
@@ -62,6 +66,8 @@ static void signal_children(int number)
 {
     if (keeper)
         kill(keeper, number);
+    if (warden)
+        kill(warden, number);
     for (size_t i = 0; i < MAX_CHILDREN; i++)
         if (children[i].pid)
             kill(children[i].pid, number);
@@ -97,6 +103,32 @@ static int keep_keeper(struct runner *runner)
     }
     runner->keeper = ends[0];
     return -1;
+}
+
+/* The same for the warden of the home, where there is to be one. */
+static int keep_warden(const struct runner *runner)
+{
+    int64_t now = monotonic_ms(), pause = warden_started_at + KEEPER_PAUSE_MS - now;
+    if (!runner->config.home_bytes || warden)
+        return -1;
+    if (warden_started_at && pause > 0)
+        return (int)pause;
+    warden_started_at = now;
+    warden = fork();
+    if (warden == 0) {
+        close(listener);
+        close(signals);
+        home_main(&runner->config);
+    }
+    if (warden > 0)
+        return -1;
+    warden = 0;
+    return KEEPER_PAUSE_MS;
+}
+
+static int sooner(int left, int right)
+{
+    return left < 0 ? right : right < 0 || left < right ? left : right;
 }
 
 /* The next one knows the runtimes as they are now. */
@@ -178,7 +210,7 @@ static void shut_down(struct runner *runner)
     struct pollfd watched = {.fd = signals, .events = POLLIN};
     int64_t deadline = monotonic_ms() + SHUTDOWN_MS;
     signal_children(SIGTERM); /* supervisors kill their runs and tell their clients */
-    while (supervisors + sshds + (keeper != 0) > 0) {
+    while (supervisors + sshds + (keeper != 0) + (warden != 0) > 0) {
         int64_t left = deadline - monotonic_ms();
         if (left <= 0)
             break;
@@ -186,7 +218,7 @@ static void shut_down(struct runner *runner)
             take_signals(runner);
     }
     signal_children(SIGKILL); /* a run dies with its supervisor */
-    while (supervisors + sshds + (keeper != 0) > 0 && poll(&watched, 1, 200) > 0)
+    while (supervisors + sshds + (keeper != 0) + (warden != 0) > 0 && poll(&watched, 1, 200) > 0)
         take_signals(runner);
 }
 
@@ -215,7 +247,7 @@ int server_main(struct runner *runner, const struct ssh *ssh)
             {.fd = supervisors < MAX_RUNS + SPARE_CONNECTIONS ? listener : -1, .events = POLLIN},
             {.fd = sshds < MAX_SSH ? ssh->listener : -1, .events = POLLIN},
         };
-        if (poll(watched, 3, keep_keeper(runner)) < 0 && errno != EINTR)
+        if (poll(watched, 3, sooner(keep_keeper(runner), keep_warden(runner))) < 0 && errno != EINTR)
             die_errno("poll");
         if (watched[0].revents && take_signals(runner))
             break;

@@ -4,6 +4,7 @@ import Foundation
 enum Guest {
     static let user = "martlet"
     static let userID: UInt32 = 1000
+    static let nestedRoot = 61_000  // who root of a nested runner is outside (sandbox/nest.c)
     static let home = "/home/martlet"
     static let runnerPort = 4611
     static let runner = "/opt/martlet/martlet-runner"
@@ -64,6 +65,7 @@ struct RunnerConfiguration: Encodable {
     let limits: Limits
     let cgroup: [String: String]
     var bounded: Bool?  // something around the VM bounds its processes
+    var homeMb: Int?  // what of it is to be watched by the runner, where its storage does not keep it
     var network: String?
 
     func json() throws -> String {

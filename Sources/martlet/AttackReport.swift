@@ -31,9 +31,11 @@ struct AttackReport {
     }
 
     private func make(_ attacks: [Attack], at place: AttackPlace) async throws -> [AttackVerdict] {
-        let witness = VMWitness(vm: try await place.hostName(), server: server)
+        let (name, isWatched) = try await place.look()
+        let witness = VMWitness(vm: name, server: server)
         let driver = AttackDriver(
-            client: client, environment: place.slug, provider: place.provider, witness: witness.map(Witness.init))
+            client: client, environment: place.slug, provider: place.provider, isWatched: isWatched,
+            witness: witness.map(Witness.init))
         try await driver.warmUp()
         var verdicts: [AttackVerdict] = []
         for attack in attacks {

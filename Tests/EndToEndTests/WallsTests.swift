@@ -11,8 +11,9 @@ import Testing
         .path + "/sandbox/attacks"
 
     /// What is asked of a provider; only some by `MARTLET_ATTACKS`, names and classes with commas between.
-    static func attack(_ martlet: LiveMartlet) async throws {
-        let names = ProcessInfo.processInfo.environment["MARTLET_ATTACKS"]?.split(separator: ",").map(String.init) ?? []
+    static func attack(_ martlet: LiveMartlet, only classes: [String] = []) async throws {
+        let asked = ProcessInfo.processInfo.environment["MARTLET_ATTACKS"]?.split(separator: ",").map(String.init) ?? []
+        let names = asked.isEmpty ? classes : asked
         let before = martlet.leftovers().count
         let output = try await martlet.run(
             ["doctor", "--attack", "--json", "--data-dir", martlet.dataDirectory] + names.flatMap { ["--only", $0] },
@@ -43,5 +44,34 @@ import Testing
 
     @Suite(SharedMartlet()) struct Local {
         @Test func theWallsStand() async throws { try await attack(try shared()) }
+    }
+
+    @Suite(LiveDocker(), .serialized) struct Docker {
+        private var environment: [String: String] {
+            ["VM_PROVIDER": "docker", "DOCKER_HOST": LiveDocker.engine.host]
+        }
+
+        @Test func theWallsStand() async throws {
+            try await LiveMartlet.withMartlet(environment: environment) { try await attack($0) }
+        }
+
+        @Test func theyStandWhereSomebodyListensBehindThem() async throws {
+            try await StandIns.withNetwork { network in
+                try await LiveDocker.restart(behind: network.wrapper)
+                try await LiveMartlet.withMartlet(environment: environment, wrapper: network.wrapper) {
+                    try await attack($0, only: ["network"])
+                }
+                try await LiveDocker.restart(behind: [])
+            }
+        }
+    }
+
+    @Suite struct LocalAmongListeners {
+        @Test(.enabled(if: getuid() == 0, "network namespaces need root"))
+        func theWallsStand() async throws {
+            try await StandIns.withNetwork { network in
+                try await LiveMartlet.withMartlet(wrapper: network.wrapper) { try await attack($0, only: ["network"]) }
+            }
+        }
     }
 }

@@ -32,6 +32,13 @@ package struct LiveDocker: SuiteTrait, TestScoping {
             try await Self.$current.withValue(engine) { try await tests() }
         }
     }
+
+    /// Starts the suite's engine again behind the wrapper, words of a command that executes the rest; the image is there.
+    package static func restart(behind wrapper: [String]) async throws {
+        try await engine.stop()
+        await engine.live(behind: wrapper)
+        try await engine.start()
+    }
 }
 
 /// A dockerd of the tests' own, to be stopped and started.
@@ -46,6 +53,7 @@ package actor DockerEngine {
     private let directory: String  // for what does not outlive the engine
     private let state: String  // for what does
     private var process: ChildProcess?
+    private var wrapper: [String] = []
     private let http = HTTPClient()
 
     /// For `DOCKER_HOST`.
@@ -101,13 +109,15 @@ package actor DockerEngine {
 
     // MARK: Life
 
+    func live(behind wrapper: [String]) { self.wrapper = wrapper }
+
     /// Starts it and returns when it answers.
     package func start() async throws {
         try Data("{}".utf8).write(to: URL(filePath: "\(directory)/daemon.json"))  // not /etc/docker's
-        var command = ChildProcess.Command(
-            "dockerd",
-            [
-                "--data-root", state, "--exec-root", "\(directory)/exec", "--pidfile", "\(directory)/docker.pid",
+        let words =
+            wrapper + [
+                "dockerd", "--data-root", state, "--exec-root", "\(directory)/exec",
+                "--pidfile", "\(directory)/docker.pid",
                 "--config-file", "\(directory)/daemon.json", "--host", host, "--bridge", "none",
                 "--host", tls.host, "--tlsverify", "--tlscacert", "\(tls.certificates)/ca.pem",
                 "--tlscert", "\(tls.certificates)/server.pem", "--tlskey", "\(tls.certificates)/server-key.pem",
@@ -115,7 +125,8 @@ package actor DockerEngine {
                 "--iptables=\(Self.filtersPackets)", "--cgroup-parent", "/martlet-test",
                 "--containerd-namespace", "martlet-test", "--containerd-plugins-namespace", "martlet-test-plugins",
                 "--log-level", "warn",
-            ])
+            ]
+        var command = ChildProcess.Command(words[0], Array(words.dropFirst()))
         command.output = .appending(path: "\(directory)/dockerd.log")
         command.error = command.output
         command.endsWithParent = .terminate

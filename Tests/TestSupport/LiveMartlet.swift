@@ -19,29 +19,34 @@ package final class LiveMartlet: Sendable {
     package let http = HTTPClient()
     private let arguments: [String]
     private let variables: [String: String]
+    private let wrapper: [String]
     private let current = Mutex<MartletProcess?>(nil)
     private let starts = Mutex(0)
 
     package var dataDirectory: String { "\(directory)/data" }
     package var configurationDirectory: String { "\(directory)/config/martlet" }
 
-    private init(directory: String, arguments: [String], environment: [String: String]) {
+    private init(directory: String, arguments: [String], environment: [String: String], wrapper: [String]) {
         self.directory = directory
         self.arguments = arguments
         variables = environment
+        self.wrapper = wrapper
     }
 
     /// Starts one, lends it when it is ready, and stops it: by SIGTERM, unless `body` has ended it already. Throws
     /// ``Leftovers`` if a process or mount of it is there afterwards.
-    /// - Parameter arguments: more of them for `martlet up`.
+    /// - Parameters:
+    ///   - arguments: more of them for `martlet up`.
+    ///   - wrapper: words of a command that executes the rest, before every command.
     package static func withMartlet<Result>(
-        _ arguments: [String] = [], environment: [String: String] = [:],
+        _ arguments: [String] = [], environment: [String: String] = [:], wrapper: [String] = [],
         _ body: (LiveMartlet) async throws -> Result
     ) async throws -> Result {
         try requireBuilt()
         let directory = try makeTemporaryDirectory()
         chmod(directory, 0o711)  // as root, the servers run as other users
-        let martlet = LiveMartlet(directory: directory, arguments: arguments, environment: environment)
+        let martlet = LiveMartlet(
+            directory: directory, arguments: arguments, environment: environment, wrapper: wrapper)
         do {
             try await martlet.start()
             let result = try await body(martlet)
@@ -227,7 +232,8 @@ package final class LiveMartlet: Sendable {
 
     /// A command of the binary with this one's configuration, to be run or started.
     package func command(_ arguments: [String]) -> ChildProcess.Command {
-        var command = ChildProcess.Command(Self.binary, arguments)
+        let words = wrapper + [Self.binary] + arguments
+        var command = ChildProcess.Command(words[0], Array(words.dropFirst()))
         command.environment = [
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
             "HOME": "\(directory)/home", "XDG_CONFIG_HOME": "\(directory)/config", "LC_ALL": "C.UTF-8",

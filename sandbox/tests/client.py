@@ -152,13 +152,13 @@ class Client:
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
 
-    def __init__(self, cgroup=None, limits=None, command=(), owner=0, **config):
+    def __init__(self, cgroup=None, limits=None, command=(), owner=0, user=USER, **config):
         # Not below /tmp: a run sees its own /tmp only.
         self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
         os.chmod(self.directory, 0o755)
         self.home = os.path.join(self.directory, "home")
         os.mkdir(self.home)
-        os.chown(self.home, USER, USER)
+        os.chown(self.home, user, user)
         self.runtimes = os.path.join(self.directory, "runtimes")
         shutil.copytree(RUNTIMES, self.runtimes)
         self.config = os.path.join(self.directory, "config.json")
@@ -168,7 +168,7 @@ class Runner(Client):
         with open(os.open(self.config, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             os.fchown(file.fileno(), owner, owner)
             ceiling = {"memoryMb": 4096, "processes": 512, "outputBytes": 1 << 30, "timeoutMs": 600000}
-            user = {"name": "martlet", "uid": USER, "gid": USER, "home": self.home}
+            user = {"name": "martlet", "uid": user, "gid": user, "home": self.home}
             json.dump(
                 {
                     "secret": secret,

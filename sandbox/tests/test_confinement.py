@@ -244,3 +244,16 @@ class WithoutNamespacesTests(unittest.TestCase):
     def test_made_ahead_as_an_ordinary_user(self):
         become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
         self.check_ahead(Runner(command=become, owner=USER, warm=True))
+
+
+class NestTests(unittest.TestCase):
+    def nest(self, *before):
+        return subprocess.run([*before, client.RUNNER, "nest"], capture_output=True, timeout=20).returncode
+
+    def test_a_container_s_root_becomes_one_with_every_right(self):
+        held = "-all,+chown,+dac_override,+kill,+setgid,+setpcap,+setuid"
+        self.assertEqual(self.nest("setpriv", f"--bounding-set={held}", "--inh-caps=-all"), 0)
+
+    def test_others_do_not(self):
+        self.assertNotEqual(self.nest("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"), 0)
+        self.assertNotEqual(self.nest("setpriv", "--bounding-set=-all", "--inh-caps=-all"), 0)

@@ -28,6 +28,7 @@ package struct Attack: Sendable {
         }
         struct Exception: Decodable {
             var because: String
+            var watched: Bool?  // only where runs have no namespaces and groups of their own
             var expect: AttackExpectation?
             var steps: [Step]?
         }
@@ -109,10 +110,14 @@ package struct Attack: Sendable {
     // MARK: What is sent, and what is to come of it
 
     /// Why its end is another at this provider; nil where it is the usual one.
-    package func exception(at provider: String) -> String? { header.providers?[provider]?.because }
+    package func exception(at provider: String, watched: Bool) -> String? { found(provider, watched)?.because }
 
-    func steps(at provider: String, _ mode: Mode) -> [Step] {
-        let exception = header.providers?[provider]
+    private func found(_ provider: String, _ watched: Bool) -> Header.Exception? {
+        header.providers?[provider].flatMap { $0.watched == true && !watched ? nil : $0 }
+    }
+
+    func steps(at provider: String, watched: Bool, _ mode: Mode) -> [Step] {
+        let exception = found(provider, watched)
         let usual = exception?.expect ?? header.expect ?? AttackExpectation()
         func step(_ more: [String: JSONValue], _ expectation: AttackExpectation) -> Step {
             var request = self.request.merging(more) { $1 }.filter { $1 != .null }.mapValues(\.expanded)

@@ -31,15 +31,19 @@ package struct AttackDriver: Sendable {
     let client: APIClient
     let environment: String
     let provider: String
+    let isWatched: Bool  // runs there have no namespaces and groups of their own
     let witness: (any AttackWitness)?
 
     private static let patience = Duration.seconds(90)
     private static let nextRunMs = 2_000
 
-    package init(client: APIClient, environment: String, provider: String, witness: (any AttackWitness)?) {
+    package init(
+        client: APIClient, environment: String, provider: String, isWatched: Bool, witness: (any AttackWitness)?
+    ) {
         self.client = client
         self.environment = environment
         self.provider = provider
+        self.isWatched = isWatched
         self.witness = witness
     }
 
@@ -61,11 +65,11 @@ package struct AttackDriver: Sendable {
         await witness?.look()
         var faults: [String] = []
         var seen: [String] = []
-        let steps = attack.steps(at: provider, mode)
+        let steps = attack.steps(at: provider, watched: isWatched, mode)
         if steps.isEmpty {
             return AttackVerdict(
                 name: attack.name, group: attack.group, mode: mode, provider: provider, expected: "nothing",
-                seen: attack.exception(at: provider) ?? "left out", faults: [], milliseconds: 0)
+                seen: attack.exception(at: provider, watched: isWatched) ?? "left out", faults: [], milliseconds: 0)
         }
         for (index, step) in steps.enumerated() {
             let run = try await execute(step.request, attack)

@@ -51,18 +51,20 @@ package struct AttackPlace: Sendable {
             hint: "See 'martlet doctor'.")
     }
 
-    /// What the VM calls itself.
-    package func hostName() async throws -> String {
-        let run = RunRequest(language: "bash", code: Array("cat /etc/hostname".utf8))
+    /// What the VM calls itself, and whether runs in it see the VM's first process: then they have no namespaces of their
+    /// own, and their limits are watched.
+    package func look() async throws -> (hostName: String, isWatched: Bool) {
+        let run = RunRequest(language: "bash", code: Array("cat /etc/hostname; [ -e /proc/1/stat ] && echo seen".utf8))
         var request = run
         request.stdin = ""
         request.environment = slug
-        var name: [UInt8] = []
+        var said: [UInt8] = []
         try await client.lines("POST", "/v1/execute", accept: "application/x-ndjson", json: request) { line in
-            if case .output(toError: false, let bytes) = try RunEvent(line: line) { name += bytes }
+            if case .output(toError: false, let bytes) = try RunEvent(line: line) { said += bytes }
             return true
         }
-        return String(decoding: name, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        return (lines.first ?? "", lines.last == "seen")
     }
 
     /// As far as it can be.

@@ -19,24 +19,28 @@ struct Blueprint: Sendable {
     static let sshPort = "22/tcp"
     static let settings = "/etc/martlet"  // the directory of what a VM is given
 
-    /// For sshd: to change user and root, to keep its records of terminals. For the runner: to change user, hand files
-    /// over, look after and end the programs of others, and take their capabilities away.
-    private static let capabilities = [
-        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-    ]
+    /// For a runner that makes itself a user namespace: to map ids into it, to hand files and control groups over, and to
+    /// give up what it needed before. For the engine's own first process: to tell the runner, who is somebody else then,
+    /// to end.
+    static let capabilitiesToNest = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETPCAP", "SETUID"]
+
+    /// Where that is not possible. For sshd: to change user and root, to keep its records of terminals. For the runner: to
+    /// change user, hand files over, look after and end the programs of others, and take their capabilities away.
+    private static let capabilities = capabilitiesToNest + ["AUDIT_WRITE", "SYS_CHROOT"]
 
     let spec: VMSpec
     let image: String  // its id
     let network: String
     let vcpus: Int  // at most what the engine has
     let address: String
+    let isNested: Bool  // whether the runner makes itself a user namespace, and in it those of runs
     var limitsLayer: Bool  // whether the engine's storage may hold the container's own layer to a size
 
     static func home(of name: String) -> String { "\(name)-home" }
 
     /// - Parameter port: of the machine's, for SSH.
     func request(port: Int) throws -> ContainerRequest {
-        var request = fixed
+        var request = try fixed
         request.labels[Label.digest] = try digest
         request.labels[Label.port] = String(port)
         request.hostConfig.portBindings = [Self.sshPort: [.init(hostIp: address, hostPort: String(port))]]
@@ -63,12 +67,35 @@ struct Blueprint: Sendable {
         get throws { hexadecimal(SHA256.hash(try EngineCoding.encode(fixed))) }
     }
 
+    /// With what root of a container needs to make a user namespace and the namespaces of runs in it: its calls, mounts, and
+    /// a procfs that nothing covers. What the engine's own filter, profile and masks would keep from that root is kept
+    /// from him by his own step into that namespace, before anything of a user runs.
+    static func nested(_ plain: ContainerRequest.HostConfig) throws -> ContainerRequest.HostConfig {
+        var config = plain
+        let filter = try GuestFilter(userNamespaces: true).json
+        config.securityOpt = (plain.securityOpt ?? []) + ["seccomp=\(filter)", "apparmor=unconfined"]
+        config.maskedPaths = ["/sys/firmware", "/sys/kernel", "/sys/devices/virtual/powercap"]
+        config.readonlyPaths = []
+        return config
+    }
+
     private var fixed: ContainerRequest {
+        get throws {
+            var request = plain
+            if isNested {
+                request.cmd.append("--nest")
+                request.hostConfig = try Self.nested(request.hostConfig)
+            }
+            return request
+        }
+    }
+
+    private var plain: ContainerRequest {
         var command = [
             Guest.runner, "init", "--config", "\(Self.settings)/runner.json", "--sshd", "/usr/sbin/sshd",
             "--sshd-config", "\(Self.settings)/sshd_config", "--listen-port", "22",
         ]
-        var capabilities = Self.capabilities
+        var capabilities = isNested ? Self.capabilitiesToNest : Self.capabilities
         if !spec.network {
             // The runner takes the default route away with it, and then the capability from all there will be.
             command.append("--unroute")
@@ -101,10 +128,12 @@ struct Blueprint: Sendable {
         let runner = RunnerConfiguration(
             secret: spec.runnerSecret.lowercased(), runtimes: Guest.runtimes,
             limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: [:], bounded: true,
-            network: "shared")
+            homeMb: spec.diskMb,
+            network: spec.network || !isNested ? "shared" : "private")
         var archive = TarArchive()
         try archive.addDirectory("martlet")
-        try archive.addFile("martlet/host_ed25519", spec.hostKey.privateKey, mode: 0o600)
+        try archive.addFile(
+            "martlet/host_ed25519", spec.hostKey.privateKey, mode: 0o600, owner: isNested ? Guest.nestedRoot : 0)
         try archive.addFile("martlet/authorized_keys", spec.authorizedKeys.map { $0 + "\n" }.joined(), mode: 0o644)
         try archive.addFile("martlet/runner.json", runner.json(), mode: 0o600)
         return archive.finished()

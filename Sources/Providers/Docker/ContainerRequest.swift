@@ -35,6 +35,8 @@ struct ContainerRequest: Codable, Hashable, Sendable {
         var capDrop: [String]?
         var capAdd: [String]?
         var securityOpt: [String]?
+        var maskedPaths: [String]?
+        var readonlyPaths: [String]?
         var `init`: Bool?
         var logConfig: LogConfig
         var oomScoreAdj: Int?

@@ -34,6 +34,7 @@ package final class DockerProvider: VMProvider {
     let engine: EngineClient
     let ports: PortRegistry
     let networks: GuestNetworks
+    private let probe: NestProbe
     let logger: Logger
     private let turns = Turns()
 
@@ -43,6 +44,7 @@ package final class DockerProvider: VMProvider {
         engine = EngineClient(address: configuration.engine)
         ports = PortRegistry(engine: engine, address: configuration.address, first: configuration.firstPort)
         networks = GuestNetworks(engine: engine)
+        probe = NestProbe(engine: engine)
     }
 
     // MARK: VMProvider
@@ -58,9 +60,17 @@ package final class DockerProvider: VMProvider {
             if processors < spec.vcpus {
                 await log.write(.warning, "The engine has \(processors) processors: the VM gets those")
             }
+            let isNested = try await self.probe.works(in: image.id, information)
+            if !isNested {
+                await log.write(
+                    .warning,
+                    "This engine's containers make no user namespaces: runs see each other, and their limits are watched"
+                )
+            }
             let blueprint = Blueprint(
                 spec: spec, image: image.id, network: network.rawValue, vcpus: min(spec.vcpus, processors),
-                address: self.configuration.address, limitsLayer: information.mayLimitLayers)
+                address: self.configuration.address, isNested: isNested,
+                limitsLayer: information.mayLimitLayers)
             if let found = try await self.machine(spec.name),
                 try await self.bringInLine(found, with: blueprint, log)
             {
@@ -173,7 +183,7 @@ package final class DockerProvider: VMProvider {
         }
         let isSame = try machine.digest == blueprint.digest
         if !isSame, !machine.isAlive {
-            await log.write(.info, "Making the container again: its image or its network has changed")
+            await log.write(.info, "Making the container again: its image, its network or its walls have changed")
             try await engine.removeContainer(machine.name)
             return false
         }
@@ -202,7 +212,7 @@ package final class DockerProvider: VMProvider {
         do {
             _ = try await engine.volume(name, labels: labels, options: ["size": "\(spec.diskMb)m"])
         } catch let failure as EngineFailure where failure.isQuotaRefused {
-            await log.write(.warning, "The engine's storage keeps no sizes: that of the home is not limited")
+            await log.write(.warning, "The engine's storage keeps no sizes: the runner watches that of the home")
             _ = try await engine.volume(name, labels: labels)
         }
     }

@@ -43,6 +43,14 @@ extension EngineClient {
             "POST", "/containers/\(name)/stop", query: [("t", String(grace))], timeout: .seconds(30 + grace))
     }
 
+    /// Waits until it has ended; its status then.
+    func waitForContainer(_ name: String) async throws -> Int {
+        struct Answer: Decodable { let statusCode: Int }
+        let response = try await call("POST", "/containers/\(name)/wait", timeout: .seconds(60))
+        let answer: Answer = try EngineCoding.decode(response.body)
+        return answer.statusCode
+    }
+
     func unpauseContainer(_ name: String) async throws {
         _ = try await call("POST", "/containers/\(name)/unpause")
     }

@@ -25,6 +25,10 @@ struct EngineInformation: Decodable, Sendable {
     let cgroupDriver: String?
     let cgroupVersion: String?
     let OSType: String?
+    let securityOptions: [String]?
+
+    /// Whether containers can be given filters of calls.
+    var hasFilters: Bool { securityOptions?.contains { $0.contains("seccomp") } == true }
 
     /// Whether the storage driver may be able to hold a container's layer to a size. Overlays need quotas of projects for
     /// it, which nobody is told of before trying.

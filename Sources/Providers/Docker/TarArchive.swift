@@ -1,4 +1,4 @@
-/// A tar archive in memory: the ustar format (POSIX.1-2017, pax, "ustar Interchange Format"), everything owned by root.
+/// A tar archive in memory: the ustar format (POSIX.1-2017, pax, "ustar Interchange Format").
 struct TarArchive: Sendable {
     struct Unfit: Error, CustomStringConvertible {
         let path: String
@@ -8,14 +8,15 @@ struct TarArchive: Sendable {
     private var bytes: [UInt8] = []
 
     /// - Parameter path: without a slash at its beginning; at most 100 bytes, or 255 with a slash in the right place.
-    mutating func addFile(_ path: String, _ content: some Collection<UInt8>, mode: Int) throws {
-        try addHeader(path, mode: mode, size: content.count, type: "0")
+    /// - Parameter owner: user and group, by number.
+    mutating func addFile(_ path: String, _ content: some Collection<UInt8>, mode: Int, owner: Int = 0) throws {
+        try addHeader(path, mode: mode, size: content.count, type: "0", owner: owner)
         bytes.append(contentsOf: content)
         pad()
     }
 
-    mutating func addFile(_ path: String, _ text: String, mode: Int) throws {
-        try addFile(path, Array(text.utf8), mode: mode)
+    mutating func addFile(_ path: String, _ text: String, mode: Int, owner: Int = 0) throws {
+        try addFile(path, Array(text.utf8), mode: mode, owner: owner)
     }
 
     mutating func addDirectory(_ path: String, mode: Int = 0o755) throws {
@@ -25,7 +26,9 @@ struct TarArchive: Sendable {
     /// The archive with its end.
     func finished() -> [UInt8] { bytes + [UInt8](repeating: 0, count: 1024) }
 
-    private mutating func addHeader(_ path: String, mode: Int, size: Int, type: Unicode.Scalar) throws {
+    private mutating func addHeader(_ path: String, mode: Int, size: Int, type: Unicode.Scalar, owner: Int = 0)
+        throws
+    {
         guard let (prefix, name) = Self.split(path), size < 1 << 33 else { throw Unfit(path: path) }
         var header = [UInt8](repeating: 0, count: 512)
         func put(_ text: String, at offset: Int) {
@@ -37,15 +40,17 @@ struct TarArchive: Sendable {
         }
         put(name, at: 0)
         put(octal(mode, digits: 7), at: 100)
-        put(octal(0, digits: 7), at: 108)  // user
-        put(octal(0, digits: 7), at: 116)  // group
+        put(octal(owner, digits: 7), at: 108)  // user
+        put(octal(owner, digits: 7), at: 116)  // group
         put(octal(size, digits: 11), at: 124)
         put(octal(0, digits: 11), at: 136)  // time of change: none, so that equal contents are equal archives
         put("        ", at: 148)
         put(String(type), at: 156)
         put("ustar\u{0}00", at: 257)
-        put("root", at: 265)
-        put("root", at: 297)
+        if owner == 0 {
+            put("root", at: 265)
+            put("root", at: 297)
+        }
         put(prefix, at: 345)
         let sum = header.reduce(0) { $0 + Int($1) }
         put(octal(sum, digits: 6) + "\u{0} ", at: 148)

@@ -129,7 +129,8 @@ struct Bundle {
             """
         let runner = RunnerConfiguration(
             secret: spec.runnerSecret.lowercased(), runtimes: Guest.runtimes,
-            limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: group.runnerConfiguration)
+            limits: .init(memoryMb: spec.memoryMb, processes: spec.processes), cgroup: group.runnerConfiguration,
+            homeMb: hasImage ? nil : spec.diskMb)
         let readable = [
             "passwd": accounts,
             "group": "root:x:0:\ntty:x:5:\n\(user):x:\(id):\nnogroup:x:65534:\n",

@@ -77,42 +77,7 @@ struct ContainerConfiguration: Encodable {
             let type: String
         }
 
-        /// For all of the VM, so for SSH sessions too; the runner's filter for runs is stricter. What is refused is
-        /// what nobody in a VM needs and where kernels have been broken out of, first of all user namespaces of the
-        /// user's own, in which anybody is root.
-        struct Filter: Encodable {
-            struct Rule: Encodable {
-                struct Argument: Encodable {
-                    let index: Int
-                    let value: UInt64
-                    let valueTwo: UInt64
-                    let op = "SCMP_CMP_MASKED_EQ"
-                }
-                let names: [String]
-                let action = "SCMP_ACT_ERRNO"
-                let errnoRet: Int32
-                var args: [Argument] = []
-            }
-
-            private static let newUser = Rule.Argument(index: 0, value: 0x1000_0000, valueTwo: 0x1000_0000)
-
-            let defaultAction = "SCMP_ACT_ALLOW"
-            let syscalls = [
-                Rule(names: ["clone", "unshare"], errnoRet: EPERM, args: [newUser]),
-                // Its flags are in memory, where a filter cannot look; libraries fall back to clone(2).
-                Rule(
-                    names: ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"], errnoRet: ENOSYS),
-                Rule(
-                    names: [
-                        "add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "kexec_load",
-                        "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at",
-                        "swapon", "swapoff", "reboot", "acct", "quotactl", "quotactl_fd", "settimeofday",
-                        "clock_settime", "adjtimex", "clock_adjtime", "modify_ldt", "ioperm", "iopl",
-                    ], errnoRet: EPERM),
-            ]
-        }
-
-        let seccomp = Filter()
+        let seccomp = GuestFilter(userNamespaces: false)
         let uidMappings: [Mapping]
         let gidMappings: [Mapping]
         let namespaces: [Namespace]

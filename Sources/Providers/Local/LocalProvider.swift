@@ -86,7 +86,8 @@ package final class LocalProvider: VMProvider {
             if home.isImage == nil {
                 let asImage = HomeImage.isSupported && self.configuration.homes == .imageWherePossible
                 if !asImage {
-                    await log.write(.warning, "No loop devices here: the home is a directory, and its size not limited")
+                    await log.write(
+                        .warning, "No loop devices here: the home is a directory, whose size the runner watches")
                 }
                 await log.write(.info, "Making a home of \(spec.diskMb) MB")
                 try await home.make(megabytes: spec.diskMb, asImage: asImage)

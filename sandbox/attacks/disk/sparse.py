@@ -10,6 +10,9 @@ with open(path, "wb") as file:
         print("THROUGH: four exabytes")
     except OSError as error:
         print("blocked: four exabytes:", error)
-    file.truncate(1 << 40)
+    try:
+        file.truncate(1 << 40)
+    except OSError as error:
+        print("blocked: a terabyte:", error)
 used = os.stat(path).st_blocks * 512
 print("blocked: a terabyte that takes nothing" if used < 1 << 20 else f"THROUGH: {used} bytes taken")

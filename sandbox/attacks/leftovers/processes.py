@@ -2,7 +2,7 @@
 #:  "with": ["attack.py"],
 #:  "steps": [{"request": {"args": ["plant"]}}, {"request": {"args": ["look"]}}],
 #:  "request": {"timeoutMs": 15000},
-#:  "providers": {"docker": {"because":
+#:  "providers": {"docker": {"watched": true, "because":
 #:     "left out: processes of a run are watched there, not held, and what forks faster than they are killed fills the VM",
 #:     "steps": []}}}
 import os

@@ -1,7 +1,7 @@
 #: {"about": "takes memory as files without a name",
 #:  "request": {"limits": {"memoryMb": 96}, "timeoutMs": 15000},
 #:  "expect": {"reason": ["memory", "exited"]},
-#:  "providers": {"docker": {"because": "what no process maps is seen by the limit of the whole VM only",
+#:  "providers": {"docker": {"watched": true, "because": "what no process maps is seen by the limit of the whole VM only",
 #:     "expect": {"reason": ["memory", "exited", "signaled"]}}}}
 import os
 

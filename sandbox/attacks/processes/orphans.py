@@ -2,7 +2,7 @@
 #:  "request": {"timeoutMs": 30000, "limits": {"processes": 64}},
 #:  "modes": ["warm"],
 #:  "expect": {"reason": ["exited", "processes"], "withinMs": 32000},
-#:  "providers": {"docker": {"because":
+#:  "providers": {"docker": {"watched": true, "because":
 #:     "left out: processes of a run are watched there, not held, and what forks faster than they are killed fills the VM",
 #:     "steps": []}}}
 import os

@@ -2,7 +2,7 @@
 #:  "request": {"limits": {"processes": 64}, "timeoutMs": 20000},
 #:  "modes": ["warm"],
 #:  "expect": {"reason": ["processes", "exited", "timeout", "signaled"]},
-#:  "providers": {"docker": {"because":
+#:  "providers": {"docker": {"watched": true, "because":
 #:     "left out: processes of a run are watched there, not held, and what forks faster than they are killed fills the VM",
 #:     "steps": []}}}
 import os
