@@ -20,7 +20,8 @@ if sys.argv[1] == "plant":
                     print(f"blocked: {name}: {error}")
                     continue
                 status = os.stat(name)
-                print(f"THROUGH: {name} is {target}" if status.st_uid == 0 else f"blocked: {target} is one's own")
+                own = status.st_uid == os.getuid()
+                print(f"blocked: {target} is one's own" if own else f"THROUGH: {name} is {target}")
     # Of one's own they may be made: names of the next request's parts and code, all of one file.
     open(f"{home}/one", "w").write("planted")
     for place, name in ((home, "main.py"), (home, "data"), ("/tmp", "main.py"), ("/tmp", "data"), ("/var/tmp", "main.py")):
@@ -36,6 +37,7 @@ else:
     print("blocked: untouched" if open(one).read() == "planted" else "THROUGH: written by a link")
     for name in targets:
         try:
-            print("blocked: still root's" if os.stat(name).st_uid == 0 or name.startswith("/proc") else f"THROUGH: {name}")
+            taken = os.stat(name).st_uid == os.getuid() and not name.startswith("/proc")
+            print(f"THROUGH: {name} is one's own now" if taken else "blocked: still another's")
         except OSError as error:
             print("blocked:", error)
