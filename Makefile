@@ -1,6 +1,6 @@
 # `make up` on a fresh Debian 12 with a Swift toolchain installs what is missing, builds, and starts Martlet.
 # Variables: ARGS (for `martlet up`), PREFIX and DESTDIR (for `install`), FILTER (for `test`), ROUNDS and PROVIDERS (for
-# `chaos`).
+# `chaos`), SECONDS (for `fuzz`).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 # lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
-SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright
+SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright Tests/Fuzz/run
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
 	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,VM_PROVIDER,$\
@@ -22,7 +22,7 @@ C_FILES = $(wildcard sandbox/*.c sandbox/*.h sandbox/*/*.c sandbox/*/*.h)
 
 SHOTS ?= /tmp/martlet-pages
 
-.PHONY: up build runner test walls chaos screenshots check format bench install deps toolchain clean help
+.PHONY: up build runner test walls chaos screenshots fuzz check format bench install deps toolchain clean help
 
 help:  ## these lines
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
@@ -45,7 +45,10 @@ test: toolchain  ## everything, with the packages of all languages
 	@.ci/packages --runtimes
 	@$(MAKE) -s -C sandbox
 	@$(MAKE) -C sandbox test
+	@$(if $(FILTER),,$(MAKE) -C sandbox asan-test)
+	@$(if $(FILTER),,$(MAKE) -s -C sandbox fuzz SECONDS=20)
 	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
+	@$(if $(FILTER),,Tests/Fuzz/run --seconds 5)
 	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
 
 walls: toolchain runner  ## attacks the walls around runs at providers local and docker, ATTACKS=name,class
@@ -59,6 +62,11 @@ screenshots: toolchain runner  ## pictures of every page, wide and narrow, light
 	@.ci/playwright
 	@swift build --product martlet
 	@.build/playwright/environment/bin/python Tests/EndToEndTests/Browser/screenshots.py '$(SHOTS)'
+
+fuzz: toolchain  ## what reads and writes others' bytes, against what libFuzzer makes up, SECONDS=60 each
+	@$(MAKE) -s -C sandbox fuzz SECONDS=$(or $(SECONDS),60)
+	@swift build --build-tests
+	@Tests/Fuzz/run --seconds $(or $(SECONDS),60)
 
 check: toolchain  ## layout, import arrows, shell syntax
 	@.ci/check-imports

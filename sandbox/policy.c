@@ -11,8 +11,10 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +196,15 @@ static void deny_when(scmp_filter_ctx filter, int number, int error, struct scmp
         die("seccomp rule for call %d: error %d", number, -result);
 }
 
+static void deny_when_both(scmp_filter_ctx filter, int number, int error, struct scmp_arg_cmp one,
+                           struct scmp_arg_cmp other)
+{
+    const struct scmp_arg_cmp conditions[] = {one, other};
+    int result = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO((unsigned)error), number, 2, conditions);
+    if (result < 0)
+        die("seccomp rule for call %d: error %d", number, -result);
+}
+
 static void deny_namespaces(scmp_filter_ctx filter)
 {
     static const unsigned flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,    CLONE_NEWNET,
@@ -205,13 +216,41 @@ static void deny_namespaces(scmp_filter_ctx filter)
     }
 }
 
-/* Unix, IPv4, IPv6 and netlink (getifaddrs needs it) remain. */
+static bool is_wanted_protocol(unsigned protocol)
+{
+    return protocol == IPPROTO_IP || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
+           protocol == IPPROTO_ICMPV6;
+}
+
+/* Raw sockets would want a capability; other protocols (SCTP, DCCP, L2TP, MPTCP, SMC) would load a module. */
+static void deny_internet_kinds(scmp_filter_ctx filter, unsigned family)
+{
+    enum { TYPE = 0xf }; /* the rest of the word is SOCK_CLOEXEC and SOCK_NONBLOCK */
+    static const unsigned types[] = {SOCK_RAW, SOCK_RDM, SOCK_SEQPACKET, SOCK_DCCP, SOCK_PACKET};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        deny_when_both(filter, SCMP_SYS(socket), types[i] == SOCK_RAW ? EPERM : ESOCKTNOSUPPORT,
+                       SCMP_A0(SCMP_CMP_EQ, family), SCMP_A1(SCMP_CMP_MASKED_EQ, TYPE, types[i]));
+    for (unsigned protocol = 0; protocol < IPPROTO_ICMPV6; protocol++)
+        if (!is_wanted_protocol(protocol))
+            deny_when_both(filter, SCMP_SYS(socket), EPROTONOSUPPORT, SCMP_A0(SCMP_CMP_EQ, family),
+                           SCMP_A2(SCMP_CMP_EQ, protocol));
+    deny_when_both(filter, SCMP_SYS(socket), EPROTONOSUPPORT, SCMP_A0(SCMP_CMP_EQ, family),
+                   SCMP_A2(SCMP_CMP_GT, IPPROTO_ICMPV6));
+}
+
+/* Unix, IPv4, IPv6 and of netlink what getifaddrs asks remain. Pairs are made in the unix family alone; the kernel makes
+ * a socket of another before it says so. */
 static void deny_socket_families(scmp_filter_ctx filter)
 {
     for (unsigned family = AF_INET + 1; family < AF_NETLINK; family++)
         if (family != AF_INET6)
             deny_when(filter, SCMP_SYS(socket), EAFNOSUPPORT, SCMP_A0(SCMP_CMP_EQ, family));
     deny_when(filter, SCMP_SYS(socket), EAFNOSUPPORT, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+    deny_when(filter, SCMP_SYS(socketpair), EOPNOTSUPP, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    deny_when_both(filter, SCMP_SYS(socket), EPROTONOSUPPORT, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                   SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE));
+    deny_internet_kinds(filter, AF_INET);
+    deny_internet_kinds(filter, AF_INET6);
 }
 
 static scmp_filter_ctx new_filter(uint32_t otherwise)

@@ -49,13 +49,22 @@ extension ExitReport {
         case "null": return .null
         case "true": return .flag(true)
         case "false": return .flag(false)
-        default: return Int(word).map { .number($0) }
+        default: return isPlainNumber(bytes) ? Int(word).map { .number($0) } : nil
         }
+    }
+
+    /// `Int` takes `+1` and `01` for numbers too, which JSON does not.
+    private static func isPlainNumber(_ bytes: ArraySlice<UInt8>) -> Bool {
+        let digits = bytes.first == UInt8(ascii: "-") ? bytes.dropFirst() : bytes
+        guard let first = digits.first else { return false }
+        return (0x31...0x39).contains(first) || digits.count == 1 && first == 0x30
     }
 
     private static func text(_ bytes: ArraySlice<UInt8>) -> String? {
         let quote = UInt8(ascii: "\"")
         guard bytes.count >= 2, bytes.first == quote, bytes.last == quote else { return nil }
-        return String(validating: bytes.dropFirst().dropLast(), as: UTF8.self)
+        let inside = bytes.dropFirst().dropLast()
+        guard inside.allSatisfy({ $0 >= 0x20 && $0 != quote }) else { return nil }
+        return String(validating: inside, as: UTF8.self)
     }
 }

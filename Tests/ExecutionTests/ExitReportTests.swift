@@ -22,6 +22,9 @@ import Testing
         #"{"exitCode":"0","signal":null,"reason":"exited",\#(rest)false}"#,
         #"{"exitCode":0,"exitCode":1,"signal":null,"reason":"exited",\#(rest)false}"#,
         #"{"exitCode":0,"signal":"a\"b","reason":"exited",\#(rest)false}"#,
+        #"{"exitCode":00,"signal":null,"reason":"exited",\#(rest)false}"#,
+        #"{"exitCode":+1,"signal":null,"reason":"exited",\#(rest)false}"#,
+        #"{"exitCode":0,"signal":"a"b","reason":"exited",\#(rest)false}"#,
         #"{"exitCode":0, "signal":null,"reason":"exited",\#(rest)false}"#,
     ]) func whatIsWrittenInAnotherWayIsLeftToADecoder(text: String) {
         #expect(ExitReport(flat: Array(text.utf8)) == nil)

@@ -63,6 +63,30 @@ import Testing
         #expect(error.code == (place.contains("must be") ? .invalidRequest : .malformedJSON))
     }
 
+    @Test(arguments: [
+        ("1e3", 1_000), ("2.0", 2), ("-1.50e1", -15), ("-0.0e9", 0), ("0e99999999999999999999", 0), ("100e-2", 1),
+        ("9007199254740993.0", 9_007_199_254_740_993), ("-9223372036854775808.0", Int.min),
+    ])
+    func wholeNumbersAreExact(text: String, value: Int) throws {
+        let request = try decode(#"{"code":"","language":"c","timeoutMs":\#(text)}"#)
+        #expect(request.limits.timeoutMs == value)
+    }
+
+    /// One character may be as long as the body.
+    @Test func aRefusalIsShortWhateverTheName() throws {
+        let name = "e" + String(repeating: "\u{301}", count: 500_000)
+        let error = try #require(refusal(of: Array(#"{"\#(name)":1}"#.utf8)))
+        #expect(error.code == .invalidRequest && error.message.utf8.count < 1_000)
+    }
+
+    /// A tenth of a second; it took as long as name times values.
+    @Test(.timeLimit(.minutes(1))) func aLongNameCostsNothingForEachValue() throws {
+        let name = "e" + String(repeating: "\u{301}", count: 400_000)
+        let values = String(repeating: "1,", count: 400_000) + "1"
+        var reader = try JSONReader(Array(#"{"\#(name)":[\#(values)]}"#.utf8))
+        _ = try reader.document { (reader: inout JSONReader) throws(ServiceError) in try reader.any() }
+    }
+
     @Test func bytesThatAreNoTextAreRefusedWithTheirPlace() throws {
         let error = try #require(refusal(of: Array("{\"code\":\"ab".utf8) + [0xC3, 0x28, 0x22, 0x7D]))
         #expect(error.code == .malformedJSON && error.message.contains("(byte 11)"), "\(error.message)")
@@ -84,6 +108,9 @@ import Testing
         ),
         (#"{"files":[{"path":"a","content":"","encoding":"utf16"}]}"#, "'files[0].encoding' is not an encoding"),
         (#"{"timeoutMs":1.5}"#, "'timeoutMs' must be a whole number, not 1.5"),
+        (#"{"timeoutMs":1e-400}"#, "'timeoutMs' must be a whole number, not 1e-400"),
+        (#"{"timeoutMs":1e19}"#, "'timeoutMs' must be a whole number, not 1e19"),
+        (#"{"timeoutMs":1e99999999999999999999}"#, "'timeoutMs' must be a whole number"),
         (#"{"timeoutMs":"1"}"#, "'timeoutMs' must be a whole number, not a string"),
         (#"{"timeoutMs":99999999999999999999}"#, "'timeoutMs' must be a whole number"),
         (#"{"limits":{"memory":1}}"#, "'limits.memory' is not a known field"),

@@ -5,7 +5,9 @@
 #include "runner.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,18 @@
 #define NAMESPACE(call, flag)                                                                                          \
     {                                                                                                                  \
 #call ":" #flag, SYS_##call, EPERM, {flag | (SYS_##call == SYS_clone ? SIGCHLD : 0) }, false                   \
+    }
+#define NETLINK(protocol)                                                                                              \
+    {                                                                                                                  \
+        "netlink:" #protocol, SYS_socket, EPROTONOSUPPORT, {AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol }, false     \
+    }
+#define INTERNET(family, type, protocol, error)                                                                        \
+    {                                                                                                                  \
+        "socket:" #family "," #type "," #protocol, SYS_socket, error, {family, type, protocol }, false                 \
+    }
+#define PAIR(family)                                                                                                   \
+    {                                                                                                                  \
+        "socketpair:" #family, SYS_socketpair, EOPNOTSUPP, {family, SOCK_STREAM, 0, BAD }, false                       \
     }
 #define FAMILY(family)                                                                                                 \
     {                                                                                                                  \
@@ -141,18 +155,75 @@ static const struct rule {
     FAMILY(AF_BLUETOOTH),
     FAMILY(AF_XDP),
     FAMILY(AF_AX25),
+    FAMILY(AF_CAN),
+    FAMILY(AF_TIPC),
+    FAMILY(AF_RDS),
+    FAMILY(AF_LLC),
+    FAMILY(AF_PPPOX),
+    FAMILY(AF_RXRPC),
+    FAMILY(AF_NFC),
+    FAMILY(AF_KCM),
+    FAMILY(AF_QIPCRTR),
+    FAMILY(AF_SMC),
+    FAMILY(AF_IEEE802154),
+    FAMILY(AF_X25),
+    FAMILY(AF_APPLETALK),
+    FAMILY(0xffffffffUL),
     FAMILY(0x100000011UL),
+    NETLINK(NETLINK_USERSOCK),
+    NETLINK(NETLINK_FIREWALL),
+    NETLINK(NETLINK_SOCK_DIAG),
+    NETLINK(NETLINK_NFLOG),
+    NETLINK(NETLINK_XFRM),
+    NETLINK(NETLINK_SELINUX),
+    NETLINK(NETLINK_ISCSI),
+    NETLINK(NETLINK_AUDIT),
+    NETLINK(NETLINK_FIB_LOOKUP),
+    NETLINK(NETLINK_CONNECTOR),
+    NETLINK(NETLINK_NETFILTER),
+    NETLINK(NETLINK_IP6_FW),
+    NETLINK(NETLINK_DNRTMSG),
+    NETLINK(NETLINK_KOBJECT_UEVENT),
+    NETLINK(NETLINK_GENERIC),
+    NETLINK(NETLINK_SCSITRANSPORT),
+    NETLINK(NETLINK_ECRYPTFS),
+    NETLINK(NETLINK_RDMA),
+    NETLINK(NETLINK_CRYPTO),
+    NETLINK(NETLINK_SMC),
+    NETLINK(1UL << 32),
+    PAIR(AF_NETLINK),
+    PAIR(AF_INET),
+    PAIR(AF_TIPC),
+    PAIR(AF_RDS),
+    PAIR(AF_UNIX | 1UL << 32),
+    INTERNET(AF_INET, SOCK_RAW, IPPROTO_ICMP, EPERM),
+    INTERNET(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW, EPROTONOSUPPORT),
+    INTERNET(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6, EPERM),
+    INTERNET(AF_INET, SOCK_PACKET, 0, ESOCKTNOSUPPORT),
+    INTERNET(AF_INET, SOCK_DCCP, 0, ESOCKTNOSUPPORT),
+    INTERNET(AF_INET, SOCK_SEQPACKET, 0, ESOCKTNOSUPPORT),
+    INTERNET(AF_INET6, SOCK_STREAM, IPPROTO_SCTP, EPROTONOSUPPORT),
+    INTERNET(AF_INET, SOCK_STREAM, 262, EPROTONOSUPPORT), /* MPTCP */
+    INTERNET(AF_INET6, SOCK_STREAM, 256, EPROTONOSUPPORT), /* SMC */
+    INTERNET(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, EPROTONOSUPPORT),
+    INTERNET(AF_INET, SOCK_DGRAM, 115, EPROTONOSUPPORT), /* L2TP */
     {"ioctl:TIOCSTI", SYS_ioctl, EPERM, {0, TIOCSTI, BAD}, false},
     {"ioctl:TIOCLINUX", SYS_ioctl, EPERM, {0, TIOCLINUX, BAD}, false},
     {"ioctl:TIOCSTI+2^32", SYS_ioctl, EPERM, {0, TIOCSTI | 1UL << 32, BAD}, false},
 };
+
+static int pair[2];
 
 /* What must go on working. */
 static const struct rule allowed[] = {
     {"getpid", SYS_getpid, 0, {0}, true},
     {"socket:AF_UNIX", SYS_socket, 0, {AF_UNIX, SOCK_STREAM, 0}, true},
     {"socket:AF_INET", SYS_socket, 0, {AF_INET, SOCK_STREAM, 0}, true},
-    {"socket:AF_NETLINK", SYS_socket, 0, {AF_NETLINK, SOCK_RAW, 0}, true},
+    {"socket:AF_INET,SOCK_DGRAM", SYS_socket, 0, {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0}, true},
+    {"socket:AF_INET,IPPROTO_TCP", SYS_socket, 0, {AF_INET, SOCK_STREAM, IPPROTO_TCP}, true},
+    {"socket:AF_INET,IPPROTO_UDP", SYS_socket, 0, {AF_INET, SOCK_DGRAM, IPPROTO_UDP}, true},
+    {"socket:AF_NETLINK,NETLINK_ROUTE", SYS_socket, 0, {AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE}, true},
+    {"socketpair:AF_UNIX", SYS_socketpair, 0, {AF_UNIX, SOCK_SEQPACKET, 0, (unsigned long)pair}, true},
     {"unshare:CLONE_FILES", SYS_unshare, 0, {CLONE_FILES}, true},
     {"personality", SYS_personality, 0, {0xffffffff}, true},
     {"personality:ADDR_NO_RANDOMIZE", SYS_personality, 0, {ADDR_NO_RANDOMIZE}, true},

@@ -1,4 +1,4 @@
-"""Runs the tests in this directory, or those whose name holds one of the arguments."""
+"""Runs the tests in this directory, or those whose name holds one of the arguments and none of those after a '-'."""
 
 import os
 import subprocess
@@ -54,8 +54,14 @@ def selected(suite, words):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
             yield from selected(test, words)
-        elif not words or any(word in test.id() for word in words):
+        elif is_wanted(test.id(), words):
             yield test
+
+
+def is_wanted(name, words):
+    wanted = [word for word in words if not word.startswith("-")]
+    unwanted = [word[1:] for word in words if word.startswith("-")]
+    return (not wanted or any(word in name for word in wanted)) and not any(word in name for word in unwanted)
 
 
 if __name__ == "__main__":

@@ -94,11 +94,26 @@ struct JSONReader {
             throw try mismatch("a whole number")
         }
         let text = String(decoding: try scanNumber(), as: UTF8.self)
-        if let value = Int(text) { return value }
-        guard let value = Double(text), let whole = Int(exactly: value) else {
+        guard let value = Int(text) ?? Self.whole(text) else {
             throw invalid("must be a whole number, not \(text.prefix(32))")
         }
-        return whole
+        return value
+    }
+
+    /// The value of a number with a fraction or an exponent, if it is whole, exactly: a `Double` would round.
+    private static func whole(_ text: String) -> Int? {
+        let parts = text.lowercased().split(separator: "e")
+        let mantissa = parts[0].split(separator: ".")
+        var digits = mantissa.joined()
+        guard digits.contains(where: { $0 != "-" && $0 != "0" }) else { return 0 }
+        guard let exponent = parts.count > 1 ? Int(parts[1]) : 0 else { return nil }
+        var zeros = exponent.subtractingReportingOverflow(mantissa.count > 1 ? mantissa[1].utf8.count : 0)
+        while digits.last == "0" {
+            digits.removeLast()
+            zeros.partialValue &+= 1
+        }
+        guard !zeros.overflow, (0...18).contains(zeros.partialValue) else { return nil }
+        return Int(digits + String(repeating: "0", count: zeros.partialValue))
     }
 
     mutating func boolean() throws(ServiceError) -> Bool {
@@ -131,7 +146,7 @@ struct JSONReader {
                 }
             }
         case UInt8(ascii: "\""): _ = try scanString()
-        default: _ = try mismatch("a value")  // reads words and numbers, and refuses what is neither
+        default: _ = try skipPlain()
         }
         return bytes[start..<index]
     }
@@ -157,11 +172,15 @@ struct JSONReader {
         ServiceError(.invalidRequest, "\(path.isEmpty ? "The \(subject)" : "'\(fieldName)'") \(what).", hint: hint)
     }
 
+    /// Bounded: the names are the caller's. In scalars, for one character may be of any length.
     private var fieldName: String {
         var name = ""
         for step in path {
+            guard name.utf8.count < 512 else { return name + "…" }
             switch step {
-            case .field(let field): name += (name.isEmpty ? "" : ".") + field.prefix(64)
+            case .field(let field):
+                name += name.isEmpty ? "" : "."
+                name.unicodeScalars += field.unicodeScalars.prefix(64)
             case .element(let index): name += "[\(index)]"
             }
         }
@@ -189,26 +208,33 @@ struct JSONReader {
 
     /// What is wrong when the value that is next is not `expected`: the type, or the JSON itself.
     private mutating func mismatch(_ expected: String) throws(ServiceError) -> ServiceError {
-        let found: String
+        let found =
+            switch peek() {
+            case UInt8(ascii: "{"): "an object"
+            case UInt8(ascii: "["): "an array"
+            case UInt8(ascii: "\""): "a string"
+            default: try skipPlain()
+            }
+        return invalid("must be \(expected), not \(found)")
+    }
+
+    /// Reads a word or a number and says which.
+    private mutating func skipPlain() throws(ServiceError) -> String {
         switch peek() {
-        case UInt8(ascii: "{"): found = "an object"
-        case UInt8(ascii: "["): found = "an array"
-        case UInt8(ascii: "\""): found = "a string"
         case UInt8(ascii: "t"):
             try scanWord("true")
-            found = "true"
+            return "true"
         case UInt8(ascii: "f"):
             try scanWord("false")
-            found = "false"
+            return "false"
         case UInt8(ascii: "n"):
             try scanWord("null")
-            found = "null"
+            return "null"
         case let byte? where byte == UInt8(ascii: "-") || isDigit(byte):
             _ = try scanNumber()
-            found = "a number"
+            return "a number"
         default: throw malformed("expected a value")
         }
-        return invalid("must be \(expected), not \(found)")
     }
 
     private mutating func scanWord(_ word: StaticString) throws(ServiceError) {
