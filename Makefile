@@ -73,6 +73,8 @@ bench: build  ## what Martlet is measured against, in one run
 install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'
 	install -D -m 755 .build/sandbox/martlet-runner '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-runner'
+	[ ! -e .build/sandbox/martlet-egress ] || \
+		install -D -m 755 .build/sandbox/martlet-egress '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-egress'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/martlet'
 	cp -R runtimes sandbox/attacks '$(DESTDIR)$(PREFIX)/share/martlet/'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/pages'
