@@ -8,7 +8,7 @@ import unittest
 
 import client
 from client import Runner, wait_until
-from world import NEAR, OWN, OWN_PORTS, PUBLIC, World
+from world import FORBIDDEN, NEAR, OWN, OWN_PORTS, PUBLIC, World
 
 EGRESS = os.path.join(os.path.dirname(client.RUNNER), "martlet-egress")
 USER = 4699  # of the stacks
@@ -36,7 +36,7 @@ class EgressTests(unittest.TestCase):
         outside = cls.world.resolver("outside", "203.0.113.10")
         inside = cls.world.resolver("inside", "10.0.2.3")
         vm = f'mount --bind {inside} /etc/resolv.conf; exec "$@"'
-        start = [EGRESS, "--descriptor", "4", "--user", str(USER), "--deny", "203.0.113.77", "--"]
+        start = [EGRESS, "--descriptor", "4", "--user", str(USER), *("--deny", "203.0.113.77"), *("--deny", "2001:db8:77::/48"), "--"]
         machine = f'mount --bind {outside} /etc/resolv.conf; exec "$@"'
         cls.command = [
             *("unshare", "--mount", "sh", "-ec", machine, "machine", *start),
@@ -59,7 +59,7 @@ class EgressTests(unittest.TestCase):
         return [pid for pid, (owner, _) in client.processes().items() if owner == USER]
 
     def test_the_stand_ins_are_there_for_the_machine_itself(self):
-        places = [(one, 80) for one in PUBLIC + NEAR] + [(one, port) for one in OWN for port in OWN_PORTS]
+        places = [(one, 80) for one in PUBLIC + NEAR + FORBIDDEN] + [(one, port) for one in OWN for port in OWN_PORTS]
         with self.world.here():
             said = subprocess.run(
                 ["python3", "-c", TRY, json.dumps(places)], check=True, capture_output=True, text=True
@@ -93,7 +93,7 @@ class EgressTests(unittest.TestCase):
 
     def test_nothing_near_is_reached(self):
         places = [(one, 80) for one in NEAR] + [("::ffff:10.1.2.3", 80), ("::ffff:169.254.169.254", 80)]
-        places += [(one, port) for one in OWN for port in OWN_PORTS] + [("203.0.113.77", 80)]
+        places += [(one, port) for one in OWN for port in OWN_PORTS] + [(one, 80) for one in FORBIDDEN]
         places += [(one, port) for one in ("10.0.2.2", "10.0.2.3", "fec0::2", "fec0::3") for port in OWN_PORTS + [80]]
         places += [("127.0.0.1", self.runner.port), ("10.0.2.2", self.runner.port), ("203.0.113.1", self.runner.port)]
         for place, said in self.attempts(places, network="egress").items():
@@ -219,6 +219,14 @@ class EgressTests(unittest.TestCase):
             self.assertEqual(runner.run("bash", "echo on").stdout, b"on\n")
             self.assertEqual(runner.run("bash", "", network="egress").code, "no_network")
             self.assertEqual(runner.run("bash", "", network="any").started["network"], "none")
+
+    def test_where_it_cannot_work_the_vm_starts_all_the_same(self):
+        start = [EGRESS, "--descriptor", "4", "--user", str(USER), "--"]
+        hidden = ["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs none /dev/net; exec "$@"', "sh"]
+        runner = Runner(command=[*hidden, *start], arguments=["--egress-fd", "4"])
+        self.addCleanup(runner.close)
+        self.assertEqual(runner.run("bash", "echo on", network="any").stdout, b"on\n")
+        self.assertEqual(runner.run("bash", "", network="egress").code, "no_network")
 
     def test_it_ends_with_the_vm(self):
         with self.world.here():

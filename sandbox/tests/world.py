@@ -30,6 +30,7 @@ NEAR = [
     "64:ff9b::a9fe:a9fe",
     "2002:a01:203::1",
 ]
+FORBIDDEN = ["203.0.113.77", "2001:db8:77::1"]  # by whoever runs the machine
 OWN = ["203.0.113.1", "10.9.9.9", "2001:db8::1", "127.0.0.1", "::1"]
 OWN_PORTS = [5432, 6379, 22]
 
@@ -77,7 +78,7 @@ class World:
             "ip addr add 2001:db8::1/64 dev m0 nodad",
             "ip link set m0 up",
         )
-        own = [f"ip addr add {one} dev lo" + (" nodad" if ":" in one else "") for one in NEAR]
+        own = [f"ip addr add {one} dev lo" + (" nodad" if ":" in one else "") for one in NEAR + FORBIDDEN]
         self.on(
             self.internet,
             "ip addr add 203.0.113.10/24 dev i0",
