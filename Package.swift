@@ -180,7 +180,7 @@ let package = Package(
             dependencies: [
                 "Client", "EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet",
             ],
-            exclude: ["Browser"], swiftSettings: settings),
+            exclude: ["Browser", "Egress"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(

@@ -83,6 +83,8 @@ import Testing
             "'files[0]' has a 'content' that is not base64"
         ),
         (#"{"files":[{"path":"a","content":"","encoding":"utf16"}]}"#, "'files[0].encoding' is not an encoding"),
+        (#"{"network":"all"}"#, "'network' is not a network"),
+        (#"{"network":true}"#, "'network' must be a string"),
         (#"{"timeoutMs":1.5}"#, "'timeoutMs' must be a whole number, not 1.5"),
         (#"{"timeoutMs":"1"}"#, "'timeoutMs' must be a whole number, not a string"),
         (#"{"timeoutMs":99999999999999999999}"#, "'timeoutMs' must be a whole number"),
