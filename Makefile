@@ -13,7 +13,8 @@ RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --stri
 SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright Tests/Fuzz/run
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
-	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,VM_PROVIDER,$\
+	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_EGRESS_DENY,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,$\
+	VM_PROVIDER,$\
 	DOCKER_HOST,DOCKER_TLS_VERIFY,DOCKER_CERT_PATH,MARTLET_DOCKER_ADDRESS,MARTLET_IMAGE,OVH_ENDPOINT,$\
 	OVH_APPLICATION_KEY,OVH_APPLICATION_SECRET,OVH_CONSUMER_KEY,OVH_CLOUD_PROJECT_SERVICE,OVH_REGION,OVH_SSH_PORT,$\
 	MARTLET_PROVISION_CONCURRENCY,MARTLET_CONTROL_CONCURRENCY,MARTLET_JOB_ATTEMPTS,MARTLET_JOB_BACKOFF,$\
@@ -88,6 +89,8 @@ bench: build  ## what Martlet is measured against, in one run
 install: build  ## under PREFIX (default /usr/local)
 	install -D -m 755 .build/release/martlet '$(DESTDIR)$(PREFIX)/bin/martlet'
 	install -D -m 755 .build/sandbox/martlet-runner '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-runner'
+	[ ! -e .build/sandbox/martlet-egress ] || \
+		install -D -m 755 .build/sandbox/martlet-egress '$(DESTDIR)$(PREFIX)/libexec/martlet/martlet-egress'
 	mkdir -p '$(DESTDIR)$(PREFIX)/share/martlet'
 	cp -R runtimes sandbox/attacks '$(DESTDIR)$(PREFIX)/share/martlet/'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/martlet/pages'

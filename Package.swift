@@ -182,7 +182,7 @@ let package = Package(
             dependencies: [
                 "Client", "EventLoop", "HTTPTransport", "OVHSimulator", "TestSupport", "martlet",
             ],
-            exclude: ["Browser", "Editor", "Network"], swiftSettings: settings),
+            exclude: ["Browser", "Editor", "Egress", "Network"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(

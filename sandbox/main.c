@@ -47,6 +47,7 @@
 static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "       martlet-runner init --config FILE --sshd PATH --sshd-config FILE\n"
                             "                           (--listen-fd N | --listen-port N) [--unroute] [--nest]\n"
+                            "       and with either: [--egress-fd N]\n"
                             "       martlet-runner nest\n"
                             "\n"
                             "serve  answers run requests on the loopback port of its configuration.\n"
@@ -57,6 +58,9 @@ static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "       root of a user namespace, where runs can have namespaces of their own.\n"
                             "nest   succeeds where --nest would.\n"
                             "\n"
+                            "--egress-fd: the inherited descriptor N leads to martlet-egress, which gives runs a way\n"
+                            "out of the VM.\n"
+                            "\n"
                             "SIGTERM ends every run and then the runner. SIGHUP reads the runtimes again.\n";
 
 struct options {
@@ -64,6 +68,7 @@ struct options {
     struct ssh ssh;
     uint16_t listen_port; /* 0: the descriptor of `ssh` is inherited */
     bool unroute, nest;
+    int egress; /* -1: none */
 };
 
 static _Noreturn void misuse(const char *problem)
@@ -80,11 +85,12 @@ static struct options parse_options(int count, char **words)
         {"listen-port", required_argument, NULL, 'p'},
         {"unroute", no_argument, NULL, 'u'},
         {"nest", no_argument, NULL, 'n'},
+        {"egress-fd", required_argument, NULL, 'e'},
         {"sshd", required_argument, NULL, 's'},
         {"sshd-config", required_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.ssh = {.listener = -1}};
+    struct options options = {.ssh = {.listener = -1}, .egress = -1};
     opterr = 0;
     for (int option; (option = getopt_long(count, words, "", known, NULL)) != -1;) {
         char *end = NULL;
@@ -105,6 +111,11 @@ static struct options parse_options(int count, char **words)
             options.ssh.listener = (int)strtol(optarg, &end, 10);
             if (end == optarg || *end || options.ssh.listener < 3)
                 misuse("--listen-fd must be a descriptor from 3 upward");
+            break;
+        case 'e':
+            options.egress = (int)strtol(optarg, &end, 10);
+            if (end == optarg || *end || options.egress < 3)
+                misuse("--egress-fd must be a descriptor from 3 upward");
             break;
         default: misuse("unknown option, or one without its value");
         }
@@ -151,6 +162,9 @@ int main(int count, char **words)
         nest_enter(&runner.config);
     options.ssh.nested = options.nest;
     home_prepare(&runner.config);
+    if (options.egress >= 0 && fcntl(options.egress, F_SETFD, FD_CLOEXEC) < 0)
+        die_errno("--egress-fd");
+    runner.egress = options.egress;
     runner.pid = getpid();
     runner.keeper = -1;
     runner.compiled = compiled_open(&runner.config);

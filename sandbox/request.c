@@ -122,6 +122,18 @@ static bool check_arguments(const json_t *args, const json_t *env, struct refusa
     return true;
 }
 
+static bool parse_network(const json_t *value, struct request *request)
+{
+    static const char *const names[] = {[NETWORK_NONE] = "none", [NETWORK_ANY] = "any", [NETWORK_EGRESS] = "egress"};
+    request->network = NETWORK_NONE;
+    for (size_t i = 0; value && i < sizeof names / sizeof *names; i++)
+        if (json_is_string(value) && !strcmp(json_string_value(value), names[i])) {
+            request->network = (unsigned)i;
+            return true;
+        }
+    return !value;
+}
+
 static bool check_run(struct request *request, struct refusal *refusal)
 {
     const json_t *json = request->json;
@@ -134,6 +146,10 @@ static bool check_run(struct request *request, struct refusal *refusal)
     }
     if (id && (!is_plain(id) || json_string_length(id) > MAX_ID)) {
         refuse(refusal, "bad_request", "\"id\" is not a text of at most %d bytes.", MAX_ID);
+        return false;
+    }
+    if (!parse_network(field(json, "network"), request)) {
+        refuse(refusal, "bad_request", "\"network\" must be \"none\", \"any\" or \"egress\".");
         return false;
     }
     request->language = json_string_value(language);

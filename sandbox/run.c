@@ -58,13 +58,14 @@ static void collect_run(bool init_ended)
 
 static void announce(void)
 {
-    char text[32];
+    char text[64];
     if (me.announced)
         return;
     me.announced = true;
     me.next_watch = monotonic_ms() + FIRST_WATCH_MS;
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
-    format_into(text, sizeof text, "{\"pid\":%d}", (int)me.kit.init);
+    format_into(text, sizeof text, "{\"pid\":%d,\"network\":\"%s\"}", (int)me.kit.init,
+                me.has_egress ? "egress" : "none");
     start_frame(FRAME_STARTED, text, strlen(text));
     pump_input();
 }

@@ -193,6 +193,7 @@ struct request {
     const char *id, *language;
     const json_t *args, *env, *files;
     struct limits limits;
+    enum { NETWORK_NONE, NETWORK_ANY, NETWORK_EGRESS } network; /* ANY: a way out if there is one */
 };
 
 struct refusal {
@@ -312,6 +313,7 @@ struct runner {
     pid_t pid; /* of the server */
     int64_t started_at;
     int keeper;              /* where supervisors ask for kits; -1 without a keeper */
+    int egress;              /* where supervisors ask for a way out (network.c); -1 where there is none */
     int compiled;            /* the directory of compiled programs; -1 if none are kept */
     char directory[32];      /* of runs' directories, where runs have no /tmp of their own; empty: /tmp */
     struct leftovers *leftovers;

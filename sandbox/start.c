@@ -126,12 +126,29 @@ static void look_for_program(void)
     figures->compiled++;
 }
 
+/* Before anything of the request is in the kit: the program finds it there. */
+static bool open_network(void)
+{
+    struct refusal refusal;
+    if (me.run.request.network == NETWORK_NONE)
+        return true;
+    me.has_egress = network_give(&me.kit, me.runner, &refusal);
+    if (me.has_egress || me.run.request.network == NETWORK_ANY)
+        return true;
+    me.refusal = refusal;
+    return false;
+}
+
 void launch_step(void)
 {
     struct run *run = &me.run;
     size_t length;
     const char *code = json_string_value(json_object_get(run->runtime->spec, "file"));
     bool first = !me.announced;
+    if (first && !open_network()) {
+        give_up();
+        return;
+    }
     if (first && !request_write_files(&run->request, me.kit.parts[KIT_DIRECTORY], code, me.kit.is_warm,
                                       &me.runner->config.user, &me.refusal)) {
         give_up();

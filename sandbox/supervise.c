@@ -82,9 +82,10 @@ static json_t *describe_runner(unsigned live_runs)
     const struct confinement *confinement = &runner->confinement;
     const struct cgroup_roots *roots = &runner->config.cgroup;
     json_t *confined =
-        json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
+        json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "namespaces", confinement->namespaces, "network",
                   confinement->network, "user", confinement->switch_user, "memoryGroup", cgroup_limits(roots, "memory"),
-                  "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1);
+                  "pidsGroup", cgroup_limits(roots, "pids"), "seccomp", 1, "egress",
+                  me.runner->egress >= 0);
     json_t *compiled = json_pack("{s:I, s:I}", "made", (json_int_t)runner->figures->compiled, "found",
                                  (json_int_t)runner->figures->fetched);
     return json_pack("{s:s, s:I, s:i, s:o, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",

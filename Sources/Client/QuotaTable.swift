@@ -16,6 +16,11 @@ package enum QuotaTable {
             if let overrides { row.append(TextTable.Cell(overrides[measure.name] == nil ? "tier" : "admin")) }
             table.add(row)
         }
+        if let network = quota["limits.network"]?.text {
+            var row: [TextTable.Cell] = [TextTable.Cell("network"), TextTable.Cell(""), TextTable.Cell(network)]
+            if let overrides { row.append(TextTable.Cell(overrides["network"] == nil ? "tier" : "admin")) }
+            table.add(row)
+        }
         return table.text(style)
     }
 

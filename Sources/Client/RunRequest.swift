@@ -32,6 +32,7 @@ package struct RunRequest: Encodable, Sendable {
     package var files: [File] = []
     package var timeoutMs: Int?
     package var limits = Limits()
+    package var network: String?  // nil: as much as the environment's runs may have
     package var environment: String?
 
     package init(language: String, code: [UInt8]) {

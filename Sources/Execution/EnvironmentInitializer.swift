@@ -170,7 +170,7 @@ package struct EnvironmentInitializer: Sendable {
             timeoutMs: timeoutMs,
             limits: RunnerConnection.Request.Limits(
                 memoryMb: environment.memoryMb, cpuMs: timeoutMs * environment.vcpus, outputBytes: Self.printLimit,
-                processes: environment.processes))
+                processes: environment.processes), network: environment.network ? .any : nil)
         let tail = OutputTail(limit: Self.outputLimit, masking: Self.secrets(of: setup))
         return try await withDeadline(left + Self.grace, "end of the step '\(program.step.rawValue)'") {
             try await Self.converse(request, program.step, tail, by: session)
@@ -193,6 +193,8 @@ package struct EnvironmentInitializer: Sendable {
             case .exit(let exit): report = exit
             case .refused(let code, let message):
                 throw RunnerProtocolError(description: "the step '\(step.rawValue)' was refused, \(code): \(message)")
+            case .started(.isolated) where request.network != nil:
+                tail.append(Array("This VM was started without a way to the internet: there is no network.\n".utf8))
             case .started, .stdinCredit: break
             }
         }

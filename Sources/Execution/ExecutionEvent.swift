@@ -8,11 +8,23 @@ package enum ExecutionEvent: Sendable {
     package enum Stream: String, Sendable { case stdout, stderr }
 
     case status(Progress, message: String)
-    case started(ExecutionID)
+    case started(ExecutionID, RunNetwork = RunNetwork())
     case output(Stream, [UInt8])  // never empty; at most 64 KiB; not aligned to characters
     case keepalive
     case exit(ExitReport)
     case error(ServiceError)
+}
+
+/// What a run reaches beside its own VM.
+package struct RunNetwork: Sendable, Hashable {
+    package var policy: NetworkPolicy
+    /// Why it is less than the run might have had; `nil` where it is not.
+    package var notice: String?
+
+    package init(_ policy: NetworkPolicy = .isolated, notice: String? = nil) {
+        self.policy = policy
+        self.notice = notice
+    }
 }
 
 /// How a run ended. No figure here is made up: what is unknown is `nil`.

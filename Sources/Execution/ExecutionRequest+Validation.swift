@@ -77,6 +77,14 @@ extension ExecutionRequest {
         }
     }
 
+    /// Throws `network_denied` if it asks for more than its runs may have there.
+    func checkNetwork(in environment: Environment) throws(ServiceError) {
+        guard network == .egress, !environment.network else { return }
+        throw ServiceError(
+            .networkDenied, "Runs in environment '\(environment.slug)' may not use the network.",
+            hint: "Leave 'network' out, or ask an admin for a larger tier or quota.")
+    }
+
     private func check(_ text: String, _ field: String) throws(ServiceError) {
         guard !text.utf8.contains(0) else {
             throw Self.invalid(field, "holds a NUL byte", "No process can be given one; use a file or stdin.")

@@ -1,3 +1,5 @@
+package import Fleet
+
 /// One snippet to run, as decoded and not yet checked against tier and runtimes.
 package struct ExecutionRequest: Sendable {
     /// A file laid beside the code. `path` is relative to the working directory and stays inside it.
@@ -29,6 +31,7 @@ package struct ExecutionRequest: Sendable {
     package var environmentVariables: [String: String] = [:]
     package var files: [File] = []
     package var limits = Limits()
+    package var network: NetworkPolicy?  // nil: as much as the environment's runs may have
     package var environment: String?  // slug or id; nil: the caller's own VM
 
     package init(code: [UInt8], language: String) {

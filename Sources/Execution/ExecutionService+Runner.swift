@@ -27,9 +27,9 @@ extension ExecutionService {
                 try await run.events.send(.status(.connecting, message: "Installing what runs code in the VM."))
             }
             return try await withRunner(of: place.environment, onInstalling: tell) { session in
-                let runner = try await self.begin(run, shared: shared, by: session)
+                let runner = try await self.begin(run, in: place, shared: shared, by: session)
                 defer { runner.abandon() }
-                return try await self.exchange(run, with: runner)
+                return try await self.exchange(run, place.environment.network, with: runner)
             }
         } catch let error as VMUnreachable where run.hasStarted {
             throw ServiceError(
@@ -43,8 +43,11 @@ extension ExecutionService {
         return try await variables.variables(of: place.environment) { try await fleet.environments.variables(of: $0) }
     }
 
-    private func begin(_ run: Run, shared: [String: String], by session: VMSession) async throws -> RunnerConnection {
-        let request = Self.request(for: run, shared: shared, secret: session.connection.runnerSecret)
+    private func begin(
+        _ run: Run, in place: Place, shared: [String: String], by session: VMSession
+    ) async throws -> RunnerConnection {
+        let request = Self.request(
+            for: run, in: place.environment, shared: shared, secret: session.connection.runnerSecret)
         let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
         await run.input.begin(isEnded: input != nil)
         return try await RunnerConnection.open(
@@ -82,19 +85,22 @@ extension ExecutionService {
         }
     }
 
-    private func exchange(_ run: Run, with runner: RunnerConnection) async throws -> ExitReport {
+    private func exchange(
+        _ run: Run, _ mayHaveNetwork: Bool, with runner: RunnerConnection
+    ) async throws -> ExitReport {
         if let stdin = run.request.stdin, stdin.count > RunnerConnection.firstInput {
             // Written by a child task below as the runner gives credit; closed behind it.
-            return try await exchange(run, with: runner) {
+            return try await exchange(run, mayHaveNetwork, with: runner) {
                 try await run.input.write(stdin)
                 await run.input.close()
             }
         }
-        return try await exchange(run, with: runner) {}
+        return try await exchange(run, mayHaveNetwork, with: runner) {}
     }
 
     private func exchange(
-        _ run: Run, with runner: RunnerConnection, feeding feed: @escaping @Sendable () async throws -> Void
+        _ run: Run, _ mayHaveNetwork: Bool, with runner: RunnerConnection,
+        feeding feed: @escaping @Sendable () async throws -> Void
     ) async throws -> ExitReport {
         try await withThrowingTaskGroup(of: ExitReport?.self) { group in
             group.addTask {
@@ -106,7 +112,7 @@ extension ExecutionService {
                 do { try await runner.send(run.input) } catch is SSHError {}
                 return nil
             }
-            group.addTask { try await self.receive(run, from: runner) }
+            group.addTask { try await self.receive(run, from: runner, mayHaveNetwork) }
             defer { group.cancelAll() }
             while let result = try await group.next() {
                 if let result { return result }
@@ -115,11 +121,13 @@ extension ExecutionService {
         }
     }
 
-    private func receive(_ run: Run, from runner: RunnerConnection) async throws -> ExitReport {
+    private func receive(
+        _ run: Run, from runner: RunnerConnection, _ mayHaveNetwork: Bool
+    ) async throws -> ExitReport {
         var report: ExitReport?
         try await runner.receive { message in
             switch message {
-            case .started:
+            case .started(let network):
                 guard run.start() else {
                     throw RunnerProtocolError(description: "the runner started the program twice")
                 }
@@ -130,7 +138,9 @@ extension ExecutionService {
                     run.recorded.resume(with: .success(()))
                 }
                 try await run.recorded.value()
-                try await run.events.send(.started(run.id))
+                let isLess = network == .isolated && mayHaveNetwork && run.request.network == nil
+                try await run.events.send(
+                    .started(run.id, RunNetwork(network, notice: isLess ? Self.noNetwork : nil)))
             case .output(let stream, let bytes):
                 guard !bytes.isEmpty else { return }
                 run.output.withLock { $0.add(bytes, to: stream) }
@@ -147,9 +157,15 @@ extension ExecutionService {
         return report
     }
 
+    /// Of a run that would have had it: what its machine was started without, or its provider never has.
+    private static let noNetwork = """
+        This VM was started without a way to the internet, so the run has no network. Stop and start it if that has \
+        changed; 'martlet doctor' on its machine says what is missing.
+        """
+
     /// `shared` is what the environment gives to all that runs in it; what the call itself says goes before it.
     private static func request(
-        for run: Run, shared: [String: String], secret: String
+        for run: Run, in environment: Environment, shared: [String: String], secret: String
     ) -> RunnerConnection.Request {
         let code = String(validating: run.request.code, as: UTF8.self)
         return RunnerConnection.Request(
@@ -163,7 +179,19 @@ extension ExecutionService {
             timeoutMs: run.limits.timeoutMs,
             limits: RunnerConnection.Request.Limits(
                 memoryMb: run.limits.memoryMb, cpuMs: run.limits.cpuMs, outputBytes: run.limits.outputBytes,
-                processes: run.limits.processes))
+                processes: run.limits.processes),
+            network: network(of: run.request, in: environment))
+    }
+
+    private static func network(
+        of request: ExecutionRequest, in environment: Environment
+    ) -> RunnerConnection.Request.Network? {
+        guard environment.network else { return nil }
+        return switch request.network {
+        case .isolated: nil
+        case .egress: .egress
+        case nil: .any
+        }
     }
 
     private static func refusal(code: String, message: String, run: Run) -> ServiceError {
@@ -174,6 +202,10 @@ extension ExecutionService {
                 hint: "Choose another language; GET /v1/runtimes lists those that are available.")
         case "bad_request":
             ServiceError(.invalidRequest, "The VM refused the request: \(message)", hint: "Change it and try again.")
+        case "no_network":
+            ServiceError(
+                .networkUnavailable, "The run was not begun, for it asks for the network: \(message)",
+                hint: "Leave 'network' out to run without. An admin sees by 'martlet doctor' what is missing.")
         case "too_busy":
             ServiceError(.tooManyExecutions, "The VM runs as much as it can: \(message)", hint: "Try again shortly.")
         default:

@@ -101,7 +101,7 @@ package final class ExecutionService: Sendable {
     ///
     /// Throws `ServiceError` before `body` is called when the request can never run: `unknown_language`,
     /// `invalid_request`, `limit_exceeded`, `environment_not_found`, `vm_failed`, `vm_destroyed`,
-    /// `too_many_executions`. From then on every failure is the last event.
+    /// `too_many_executions`, `network_denied`. From then on every failure is the last event.
     package func withExecution<Result>(
         _ request: ExecutionRequest, caller: Caller, requestID: String,
         _ body: (ExecutionID, ExecutionEvents) async throws -> Result
@@ -124,6 +124,7 @@ package final class ExecutionService: Sendable {
         try request.checkSurroundings()
         let limits = try request.resolvedLimits(tier: caller.tier, runtime: runtime)
         let environment = try await resolve(request.environment, caller: caller, requestID: requestID)
+        try request.checkNetwork(in: environment)
         return Run(
             request: request, runtime: runtime, limits: limits, caller: caller, requestID: requestID,
             environment: environment, observer: configuration.observer)

@@ -6,7 +6,7 @@ import SSH
 struct RunnerConnection: Sendable {
     /// What the runner says of a run, in order.
     enum Message: Sendable {
-        case started
+        case started(NetworkPolicy)
         case output(ExecutionEvent.Stream, [UInt8])
         case stdinCredit(Int)
         case exit(ExitReport)
@@ -25,6 +25,8 @@ struct RunnerConnection: Sendable {
             var outputBytes: Int
             var processes: Int
         }
+        /// `any`: `egress` if there is a way out of the VM.
+        enum Network: String { case any, egress }
         var secret: String
         var op = "run"
         var id: String?
@@ -36,6 +38,7 @@ struct RunnerConnection: Sendable {
         var files: [File]?
         var timeoutMs: Int?
         var limits: Limits?
+        var network: Network?  // nil: none
 
         var json: [UInt8] {
             var writer = JSONWriter(capacity: 512 + (code?.utf8.count ?? 0))
@@ -50,6 +53,7 @@ struct RunnerConnection: Sendable {
             if let files { writer.field("files", files.map { $0.json }) }
             writer.field("timeoutMs", timeoutMs)
             if let limits { writer.field("limits", json: limits.json) }
+            writer.field("network", network?.rawValue)
             return writer.ended()
         }
     }
@@ -139,7 +143,10 @@ struct RunnerConnection: Sendable {
 
     private static func message(_ kind: RunnerFrame.Kind, _ payload: [UInt8]) throws -> Message {
         switch kind {
-        case .started: return .started
+        case .started:
+            // Of a runner that says nothing of it, none has.
+            let hasEgress = String(decoding: payload, as: UTF8.self).contains("\"network\":\"egress\"")
+            return .started(hasEgress ? .egress : .isolated)
         case .stdout: return .output(.stdout, payload)
         case .stderr: return .output(.stderr, payload)
         case .stdinCredit:

@@ -11,6 +11,7 @@ extension Slug: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentState: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentAction: PostgresEncodable, PostgresDecodable {}
 extension Environment.Kind: PostgresEncodable, PostgresDecodable {}
+extension NetworkPolicy: PostgresEncodable, PostgresDecodable {}
 extension Tier: PostgresEncodable, PostgresDecodable {}
 extension Caller.Role: PostgresEncodable, PostgresDecodable {}
 extension AuditActor.Kind: PostgresEncodable, PostgresDecodable {}

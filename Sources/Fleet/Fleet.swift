@@ -54,7 +54,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples,
+            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples, Schema.network,
         ]
     }
 

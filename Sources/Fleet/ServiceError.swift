@@ -22,6 +22,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         case rateLimited = "rate_limited"
         case quotaExceeded = "quota_exceeded"
         case limitExceeded = "limit_exceeded"
+        case networkDenied = "network_denied"
         // What was asked for
         case unknownLanguage = "unknown_language"
         case runtimeUnavailable = "runtime_unavailable"
@@ -47,6 +48,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         case hostKeyMismatch = "host_key_mismatch"
         case vmKnown = "vm_known"
         case executionLost = "execution_lost"
+        case networkUnavailable = "network_unavailable"
         case noHostAvailable = "no_host_available"
         case hostUnavailable = "host_unavailable"
         // Its files

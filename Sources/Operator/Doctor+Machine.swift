@@ -142,6 +142,14 @@ extension Doctor {
                 findings.append(
                     .ok("provider", "'\(provider.kind.rawValue)' works, it has \(count) VMs\(description)"))
             }
+            if let problem = diagnoseNetwork() {
+                findings.append(
+                    .warn(
+                        "network", "runs have none on this machine, whatever their users' tiers say: \(problem)",
+                        hint: "Then stop and start the VMs that are to have it."))
+            } else if settings.providers.contains("local") {
+                findings.append(.ok("network", "runs of users who may can reach the internet, and nothing nearer"))
+            }
             return findings
         }
     }

@@ -45,23 +45,27 @@ package struct Doctor: Sendable {
     let providers: @Sendable () async throws -> [any VMProvider]
     let diagnoseProvider: @Sendable () async -> [String]
     let describeProvider: @Sendable (ProviderKind) async -> String?
+    let diagnoseNetwork: @Sendable () -> String?
     let logger: Logger
 
     /// - Parameters:
     ///   - providers: makes the providers of the settings.
     ///   - diagnoseProvider: says why they cannot work on this machine; empty if they can.
     ///   - describeProvider: says what one works with, where that is worth a word.
+    ///   - diagnoseNetwork: says why runs have no network although their users may; `nil` if they have it, or nobody can.
     package init(
         settings: Settings, gateway: (any GatewayProbe)?,
         providers: @escaping @Sendable () async throws -> [any VMProvider],
         diagnoseProvider: @escaping @Sendable () async -> [String],
-        describeProvider: @escaping @Sendable (ProviderKind) async -> String? = { _ in nil }, logger: Logger
+        describeProvider: @escaping @Sendable (ProviderKind) async -> String? = { _ in nil },
+        diagnoseNetwork: @escaping @Sendable () -> String? = { nil }, logger: Logger
     ) {
         self.settings = settings
         self.gateway = gateway
         self.providers = providers
         self.diagnoseProvider = diagnoseProvider
         self.describeProvider = describeProvider
+        self.diagnoseNetwork = diagnoseNetwork
         self.logger = logger
     }
 

@@ -10,6 +10,7 @@ package struct Settings: Sendable {
     package var redisURL: String?  // nil: embedded
     package var providers: [String]  // never empty; the first makes new VMs
     package var runner: String  // the program inside each VM
+    package var egressDenied: [String]  // ranges of addresses that no run reaches, beside those that none ever does
     package var runtimes: String  // the directory of languages
     package var pages: String  // the directory of what pages are made of
     package var attacks: String  // that of the attacks on the walls around runs
@@ -51,6 +52,7 @@ package struct Settings: Sendable {
         providers = try Self.names(of: first(\.provider) ?? "local")
         let place = Self.installedFiles()
         runner = first(\.runner) ?? place.runner
+        egressDenied = first(\.egressDenied) ?? []
         runtimes = first(\.runtimes) ?? place.runtimes
         pages = place.pages
         attacks = place.attacks
@@ -141,6 +143,7 @@ package struct SettingsLayer: Sendable {
     package var redisURL: String?
     package var provider: String?
     package var runner: String?
+    package var egressDenied: [String]?
     package var runtimes: String?
     package var dockerHost: String?
     package var dockerTLSVerify: String?  // as the docker command has it: anything but nothing
@@ -211,7 +214,8 @@ package struct SettingsLayer: Sendable {
     }
 
     private enum Key: String, CaseIterable {
-        case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, masterKey, masterKeyFile
+        case host, port, dataDirectory, databaseURL, redisURL, provider, runner, runtimes, egressDenied, masterKey,
+            masterKeyFile
         case startTimeout, allowedOrigins, methodOverride, rateLimits, metrics, logLevel, logFormat
         case dockerHost, dockerTLSVerify, dockerCertPath, dockerAddress, image
         case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
@@ -227,6 +231,7 @@ package struct SettingsLayer: Sendable {
             case .redisURL: "REDIS_URL"
             case .provider: "VM_PROVIDER"
             case .runner: "MARTLET_RUNNER"
+            case .egressDenied: "MARTLET_EGRESS_DENY"
             case .runtimes: "MARTLET_RUNTIMES"
             case .dockerHost: "DOCKER_HOST"
             case .dockerTLSVerify: "DOCKER_TLS_VERIFY"
@@ -276,6 +281,10 @@ package struct SettingsLayer: Sendable {
             case .redisURL: redisURL = text
             case .provider: provider = text
             case .runner: runner = text
+            case .egressDenied:
+                egressDenied = try Self.parse(
+                    text, place, "a list of at most 40 ranges of addresses like '203.0.113.0/24,2001:db8::/32'",
+                    Self.ranges)
             case .runtimes: runtimes = text
             case .dockerHost: dockerHost = text
             case .dockerTLSVerify: dockerTLSVerify = text
@@ -317,6 +326,19 @@ package struct SettingsLayer: Sendable {
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }
         }
+    }
+
+    /// IPv4 or IPv6, each an address or a prefix.
+    private static func ranges(_ text: String) -> [String]? {
+        let ranges = text.split(separator: ",").map { $0.filter { $0 != " " } }
+        let areRanges = ranges.allSatisfy { range in
+            let parts = range.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            var bytes = in6_addr()
+            let isFour = inet_pton(AF_INET, parts[0], &bytes) == 1
+            guard isFour || inet_pton(AF_INET6, parts[0], &bytes) == 1 else { return false }
+            return parts.count == 1 || (0...(isFour ? 32 : 128)).contains(UInt8(parts[1]).map(Int.init) ?? -1)
+        }
+        return areRanges && ranges.count <= 40 ? ranges : nil
     }
 
     private static func parse<Value>(

@@ -16,6 +16,10 @@ package protocol VMProvider: Sendable {
     /// Starts the VM and waits until its SSH server answers. Starting a running VM succeeds.
     func start(_ id: VMInstance.ID) async throws -> VMEndpoint
 
+    /// The same, and says whether runs in it may be given a way to the internet from this start on: a VM that runs already
+    /// stays as it is. Asked only where ``ProviderKind/givesEgress``.
+    func start(_ id: VMInstance.ID, network: Bool, log: ProvisionLog) async throws -> VMEndpoint
+
     /// Stops the VM and keeps its home. Stopping a stopped VM succeeds.
     func stop(_ id: VMInstance.ID) async throws
 
@@ -38,12 +42,26 @@ package protocol VMProvider: Sendable {
 package enum ProviderKind: String, Codable, CaseIterable, Sendable {
     case local, docker, ovh, firecracker
 
+    /// Whether runs in its VMs can be given a way to the internet that leads nowhere else.
+    package var givesEgress: Bool {
+        switch self {
+        case .local: true
+        case .docker, .ovh, .firecracker: false
+        }
+    }
+
     /// Whether its VMs are made with the runner in them. Else whoever connects first installs it.
     package var bringsRunner: Bool {
         switch self {
         case .local, .docker, .firecracker: true
         case .ovh: false
         }
+    }
+}
+
+extension VMProvider {
+    package func start(_ id: VMInstance.ID, network: Bool, log: ProvisionLog) async throws -> VMEndpoint {
+        try await start(id)
     }
 }
 

@@ -85,7 +85,10 @@ struct EnvironmentHandler: Sendable {
         case .provision, .start:
             let instance = try await instance(of: environment, provider)
             await say(environment, .info, "Starting the VM.")
-            let endpoint = try await provider.start(instance)
+            let endpoint =
+                provider.kind.givesEgress
+                ? try await provider.start(instance, network: environment.network, log: log(of: environment))
+                : try await provider.start(instance)
             change.endpoint = EnvironmentEndpoint(endpoint)
             next = .running
         case .stop:
@@ -122,8 +125,9 @@ struct EnvironmentHandler: Sendable {
         let secrets = try await fleet.environments.secrets(for: environment.id)
         let spec = VMSpec(
             name: environment.vmName, vcpus: environment.vcpus, memoryMb: environment.memoryMb,
-            diskMb: environment.diskMb, processes: environment.processes, network: environment.network,
-            authorizedKeys: [secrets.clientKey.publicKey], hostKey: secrets.hostKey,
+            diskMb: environment.diskMb, processes: environment.processes,
+            network: environment.network && provider.kind.givesEgress, authorizedKeys: [secrets.clientKey.publicKey],
+            hostKey: secrets.hostKey,
             runnerSecret: secrets.runnerSecret, flavor: environment.flavor, region: environment.region)
         await say(environment, .info, "Making a \(provider.kind.rawValue) VM: \(spec).")
         let instance = try await provider.create(spec, log: log(of: environment))

@@ -28,6 +28,10 @@ package struct MeasuredProvider: VMProvider {
         try await measured("start") { try await provider.start(id) }
     }
 
+    package func start(_ id: VMInstance.ID, network: Bool, log: ProvisionLog) async throws -> VMEndpoint {
+        try await measured("start") { try await provider.start(id, network: network, log: log) }
+    }
+
     package func stop(_ id: VMInstance.ID) async throws {
         try await measured("stop") { try await provider.stop(id) }
     }

@@ -45,7 +45,8 @@ struct DoctorCommand: AsyncParsableCommand {
             settings: settings, gateway: (try? APIClient.standard(url: url)).map(APIProbe.init),
             providers: { try VMProviders.makeAll(settings, logger: logger) },
             diagnoseProvider: { await VMProviders.diagnose(settings) },
-            describeProvider: { await VMProviders.describe($0, settings) }, logger: logger)
+            describeProvider: { await VMProviders.describe($0, settings) },
+            diagnoseNetwork: { VMProviders.diagnoseNetwork(settings) }, logger: logger)
         let isColored = isatty(1) == 1
         let isHealthy = try await doctor.examine { finding in
             console.event(finding)

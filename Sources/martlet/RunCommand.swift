@@ -59,6 +59,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Most output.", valueName: "bytes"))
     var outputLimit: Int?
 
+    @Option(help: ArgumentHelp("What it reaches: 'none', or 'egress', the internet.", valueName: "none|egress"))
+    var network: Network?
+
     @Flag(inversion: .prefixedNo, help: "Pass standard input on; by default when it is not a terminal.")
     var stdin: Bool?
 
@@ -67,6 +70,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @Flag(name: .shortAndLong, help: "Say nothing but what the program prints.")
     var quiet = false
+
+    enum Network: String, ExpressibleByArgument { case none, egress }
 
     private var readsCodeFromInput: Bool { file == "-" }
 
@@ -107,6 +112,7 @@ struct RunCommand: AsyncParsableCommand {
         request.env = try variables()
         request.files = try attachments.map(attachment)
         request.environment = environment
+        request.network = network?.rawValue
         request.timeoutMs = timeout?.milliseconds
         request.limits.memoryMb = memory
         request.limits.cpuMs = cpu?.milliseconds

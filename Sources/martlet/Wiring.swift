@@ -241,10 +241,17 @@ enum VMProviders {
         return configuration
     }
 
+    /// Why runs in VMs of this machine have no network; `nil` if those who may have it, or none are made here.
+    static func diagnoseNetwork(_ settings: Settings) -> String? {
+        settings.providers.contains("local") ? LocalProvider.diagnoseEgress(configuration: local(settings)) : nil
+    }
+
     private static func local(_ settings: Settings) -> LocalProvider.Configuration {
-        LocalProvider.Configuration(
+        var configuration = LocalProvider.Configuration(
             stateDirectory: settings.dataDirectory.localProviderPath, runner: settings.runner,
             runtimes: settings.runtimes)
+        configuration.egressDenied = settings.egressDenied
+        return configuration
     }
 
     private static func unknown(_ name: String) -> OperatorError {

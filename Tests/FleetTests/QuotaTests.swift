@@ -170,6 +170,39 @@ extension Live {
             }
         }
 
+        @Test func theNetworkIsTheTiersUnlessAnAdminSaysOtherwiseAndEnvironmentsFollow() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let (fleet, user) = (bench.fleet, caller.userID)
+                let environment = try await bench.create(for: caller)
+                func network() async throws -> NetworkPolicy? {
+                    let found = try #require(try await fleet.environments.find(environment.id))
+                    #expect(try await fleet.quotas.limits(of: user).network == found.networkPolicy)
+                    return found.networkPolicy
+                }
+                #expect(Tier.allCases.map(\.network) == [.isolated, .egress, .egress])
+                #expect(try await network() == .isolated)
+                try await fleet.users.setTier(.pro, of: user, by: .system("test"))
+                #expect(try await network() == .egress)
+                try await fleet.quotas.set(QuotaOverrides(network: .isolated), of: user, by: .system("test"))
+                #expect(try await network() == .isolated)
+                try await fleet.users.setTier(.unlimited, of: user, by: .system("test"))
+                #expect(try await network() == .isolated)
+                #expect(try await bench.create(for: caller).networkPolicy == .isolated)
+                try await fleet.quotas.set(QuotaOverrides(), of: user, by: .system("test"))
+                #expect(try await network() == .egress)
+                #expect(try await bench.create(for: caller).networkPolicy == .egress)
+                try await fleet.users.setTier(.free, of: user, by: .system("test"))
+                #expect(try await network() == .isolated)
+                try await fleet.quotas.set(QuotaOverrides(network: .egress), of: user, by: .system("test"))
+                #expect(try await network() == .egress)
+                let other = try await bench.create(for: bench.caller())
+                #expect(other.networkPolicy == .isolated)
+                let lines = try await fleet.audit.list(user: user).filter { $0.action == "quota.set" }
+                #expect(lines.compactMap { $0.detail["network"] }.sorted() == ["egress", "none"])
+            }
+        }
+
         @Test func onlySoManyRunAtATime() async throws {
             try await withFleet { bench in
                 let caller = try await bench.caller(tier: .pro)

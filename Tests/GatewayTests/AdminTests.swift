@@ -52,7 +52,11 @@ extension LiveTests {
             #expect(try object(change, "user")["tier"] as? String == "pro")
             #expect(try await bench.call("GET", "/v1/quota", token: text).text.contains(#""environments":3"#))
 
+            let allowed = try await bench.call("PUT", "/v1/admin/users/Ada/quota", body: #"{"network":"egress"}"#)
+            #expect(try object(allowed, "overrides")["network"] as? String == "egress")
+            #expect((try object(allowed, "quota")["limits"] as? [String: Any])?["network"] as? String == "egress")
             let quota = try await bench.call("PUT", "/v1/admin/users/Ada/quota", body: #"{"environments":7}"#)
+            #expect(try object(quota, "overrides")["network"] is NSNull)
             #expect(try object(quota, "overrides")["environments"] as? Int == 7)
             let shown = try await bench.call("GET", "/v1/admin/users/ada")
             #expect((try object(shown, "quota")["limits"] as? [String: Any])?["environments"] as? Int == 7)
@@ -96,6 +100,7 @@ extension LiveTests {
         ("POST", "/v1/admin/users", #"{"tier":"pro"}"#, 422, "name"),
         ("PATCH", "/v1/admin/users/owner", #"{"password":"x"}"#, 422, "password"),
         ("PUT", "/v1/admin/users/owner/quota", #"{"environments":-1}"#, 422, "environments"),
+        ("PUT", "/v1/admin/users/owner/quota", #"{"network":"all"}"#, 422, "network"),
         ("GET", "/v1/admin/vms?state=running,asleep", nil, 422, "asleep"),
         ("GET", "/v1/admin/vms/env_00000000/timeline?before=1", nil, 422, "before"),
         ("GET", "/v1/admin/vms/env_00000000", nil, 404, "env_00000000"),

@@ -107,6 +107,8 @@ import Testing
             "'files[0]' has a 'content' that is not base64"
         ),
         (#"{"files":[{"path":"a","content":"","encoding":"utf16"}]}"#, "'files[0].encoding' is not an encoding"),
+        (#"{"network":"all"}"#, "'network' is not a network"),
+        (#"{"network":true}"#, "'network' must be a string"),
         (#"{"timeoutMs":1.5}"#, "'timeoutMs' must be a whole number, not 1.5"),
         (#"{"timeoutMs":1e-400}"#, "'timeoutMs' must be a whole number, not 1e-400"),
         (#"{"timeoutMs":1e19}"#, "'timeoutMs' must be a whole number, not 1e19"),

@@ -123,13 +123,27 @@ import Testing
         #expect(
             text == """
                 {"event":"status","state":"starting","message":"VM is \\"waking\\""}
-                {"event":"started","executionId":"4bf83d8a-0000-4000-8000-000000000000"}
+                {"event":"started","executionId":"4bf83d8a-0000-4000-8000-000000000000","network":"none"}
                 {"event":"stdout","seq":1,"data":"a\\nb"}
                 {"event":"stderr","seq":2,"data":"/w==","encoding":"base64"}
                 {"event":"keepalive"}
                 {"event":"stdout","seq":3,"data":"ww==","encoding":"base64"}
                 {"event":"exit","exitCode":3,"signal":null,"reason":"exited","stage":"run","durationMs":12.5,\
                 "cpuMs":null,"maxRssBytes":1024,"truncated":false}
+
+                """)
+    }
+
+    @Test func theBeginningSaysWhatIsReachedAndWhyItIsLess() {
+        let id = ExecutionID("4bf83d8a-0000-4000-8000-000000000000")!
+        let text = Self.encode(
+            [.started(id, RunNetwork(.egress)), .started(id, RunNetwork(.isolated, notice: "No \"way\" out."))],
+            as: .ndjson)
+        #expect(
+            text == """
+                {"event":"started","executionId":"4bf83d8a-0000-4000-8000-000000000000","network":"egress"}
+                {"event":"started","executionId":"4bf83d8a-0000-4000-8000-000000000000","network":"none",\
+                "networkNotice":"No \\"way\\" out."}
 
                 """)
     }

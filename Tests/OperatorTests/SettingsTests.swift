@@ -129,6 +129,22 @@ import Testing
         #expect(throws: OperatorError.self) { try settings(["MARTLET_METHOD_OVERRIDE": "perhaps"]) }
     }
 
+    @Test func whatRunsMustNotReachIsListed() throws {
+        func denied(_ text: String) throws -> [String] {
+            try Settings(
+                flags: SettingsLayer(), configurationFile: nil, environment: ["MARTLET_EGRESS_DENY": text]
+            ).egressDenied
+        }
+        #expect(
+            try denied("203.0.113.7, 198.51.100.0/24,2001:db8::/32") == [
+                "203.0.113.7", "198.51.100.0/24", "2001:db8::/32",
+            ])
+        let tooMany = Array(repeating: "203.0.113.7", count: 41).joined(separator: ",")
+        for text in ["db.example", "203.0.113.0/33", "203.0.113.0/", "2001:db8::/129", "203.0.113/24", "a/8", tooMany] {
+            #expect(throws: OperatorError.self, "\(text)") { try denied(text) }
+        }
+    }
+
     @Test(arguments: [
         (#"{"prot": 1}"#, "prot"), (#"{"port": "high"}"#, "port"), (#"{"port": 70000}"#, "70000"),
         (#"{"logLevel": "loud"}"#, "logLevel"), (#"[1]"#, "config.json"), (#"{"#, "config.json"),

@@ -2,6 +2,7 @@ import Cryptography
 import EventLoop
 import Foundation
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 
@@ -299,6 +300,46 @@ import Testing
         }
     }
 
+    @Test func aWayOutIsThereWhereTheStartSaysSoAndEndsWithTheVM() async throws {
+        try await TestBed.run { bed in
+            try #require(bed.provider.configuration.egressProblem == nil, "libslirp-dev is missing, or the tun device")
+            func programs(_ name: String) throws -> Int {
+                try LocalMachine(name: name, configuration: bed.provider.configuration).group.members()
+                    .filter { Files.text(of: "/proc/\($0)/comm") == "martlet-egress\n" }.count
+            }
+            let vm = try await bed.provider.create(bed.spec("mlt-network"), log: .none)
+            for network in [true, false, true] {
+                let endpoint = try await bed.provider.start(vm.id, network: network, log: .none)
+                #expect(try programs("mlt-network") == (network ? 1 : 0))
+                let resolver = try await bed.ssh(vm, endpoint, "cat /etc/resolv.conf")
+                #expect(resolver.contains("nameserver 10.0.2.3") == network, "\(resolver)")
+                // It is for runs: the VM itself has a loopback device as before.
+                #expect(try await bed.ssh(vm, endpoint, "tail -n +3 /proc/net/dev | wc -l") == "1")
+                #expect(try await bed.provider.start(vm.id) == endpoint)
+                try await bed.provider.stop(vm.id)
+                #expect(try programs("mlt-network") == 0)
+            }
+            // As the last start said, who says nothing has it.
+            _ = try await bed.provider.start(vm.id)
+            #expect(try programs("mlt-network") == 1)
+        }
+    }
+
+    @Test func withoutItsProgramAVMStartsAndSaysThatThereIsNoWayOut() async throws {
+        try await TestBed.run { bed in
+            var configuration = bed.provider.configuration
+            configuration.egress = "/nowhere/martlet-egress"
+            #expect(LocalProvider.diagnoseEgress(configuration: configuration)?.contains("libslirp-dev") == true)
+            let provider = LocalProvider(configuration: configuration, logger: .init(label: "martlet.test"))
+            let vm = try await provider.create(bed.spec("mlt-without"), log: .none)
+            let said = Mutex<[String]>([])
+            let log = ProvisionLog { _, message in said.withLock { $0.append(message) } }
+            let endpoint = try await provider.start(vm.id, network: true, log: log)
+            #expect(said.withLock { $0 }.contains { $0.contains("no network") && $0.contains("libslirp-dev") })
+            #expect(try await bed.ssh(vm, endpoint, "cat /etc/resolv.conf").isEmpty)
+        }
+    }
+
     @Test func whatCannotBeMadeIsRefused() async throws {
         try await TestBed.run { bed in
             func code(_ change: (inout VMSpec) -> Void) async throws -> ProviderError.Code? {
@@ -309,7 +350,6 @@ import Testing
                     return nil
                 } catch { return (error as? ProviderError)?.code }
             }
-            #expect(try await code { $0.network = true } == .notSupported)
             for name in ["", "-a", "a/b", "..", "A", String(repeating: "a", count: 64), ".locks"] {
                 #expect(try await code { $0.name = name } == .invalidSpec)
             }

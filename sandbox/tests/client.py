@@ -152,7 +152,7 @@ class Client:
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
 
-    def __init__(self, cgroup=None, limits=None, command=(), owner=0, user=USER, **config):
+    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, **config):
         # Not below /tmp: a run sees its own /tmp only.
         self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
         os.chmod(self.directory, 0o755)
@@ -186,7 +186,10 @@ class Runner(Client):
         self.log = []
         environment = {**os.environ, "RUNNER_ENVIRONMENT": "of the runner only", "ASAN_OPTIONS": "detect_leaks=0"}
         self.process = subprocess.Popen(
-            [*command, program, "serve", "--config", self.config], stderr=subprocess.PIPE, text=True, env=environment
+            [*command, program, "serve", "--config", self.config, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         super().__init__(self._wait_for_port(), secret)
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)

@@ -21,6 +21,7 @@ package struct Environment: Sendable, Hashable {
     package let memoryMb: Int
     package let diskMb: Int
     package let processes: Int
+    /// Whether its runs may reach the internet (``NetworkPolicy/egress``): what tier and quota of its owner say.
     package let network: Bool
     package let provider: String
     package let providerInstanceID: String?
@@ -59,6 +60,8 @@ package struct Environment: Sendable, Hashable {
     package var needsInitialization: Bool { initializedAt == nil && (hasInitScript || repositoryURL != nil) }
 
     package var startedAt: Date? { runningSince }
+
+    package var networkPolicy: NetworkPolicy { network ? .egress : .isolated }
 
     /// What its VM is called at the provider: fixed, so that making it twice makes it once.
     package var vmName: String { "\(EnvironmentID.vmNamePrefix)\(id)" }

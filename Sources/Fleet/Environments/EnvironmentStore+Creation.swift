@@ -98,7 +98,7 @@ extension EnvironmentStore {
                     disk_mb, processes, network, provider, flavor, region, host_id, expires_at, setup,
                     has_init_script, variable_names, repository_url)
                 VALUES (\(id), \(caller.userID), \(kind), \(Slug.random()), \(request.name), 'provisioning', 1,
-                    \(tier), \(size.vcpus), \(size.memoryMb), \(size.diskMb), \(tier.processes), false,
+                    \(tier), \(size.vcpus), \(size.memoryMb), \(size.diskMb), \(tier.processes), \(ledger.quota.network == .egress),
                     \(request.provider), \(request.flavor), \(request.region), \(host),
                     now() + make_interval(hours => \(request.durationHours)), \(sealed),
                     \(request.initScript != nil), \(request.variables.keys.sorted()),

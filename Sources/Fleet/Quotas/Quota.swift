@@ -10,6 +10,8 @@ package struct Quota: Sendable, Hashable, Codable {
     package let diskMb: Int?
     /// In the calendar month, UTC, over all environments.
     package let runtimeHours: Int?
+    /// Of runs.
+    package let network: NetworkPolicy
 
     package init(tier: Tier, overrides: QuotaOverrides = QuotaOverrides()) {
         let environments = overrides.environments ?? tier.environments
@@ -20,6 +22,7 @@ package struct Quota: Sendable, Hashable, Codable {
         memoryMb = overrides.memoryMb ?? times(tier.memoryMb)
         diskMb = overrides.diskMb ?? times(tier.diskMb)
         runtimeHours = overrides.runtimeHours
+        network = overrides.network ?? tier.network
     }
 }
 
@@ -31,10 +34,11 @@ package struct QuotaOverrides: Sendable, Hashable, Codable {
     package var memoryMb: Int?
     package var diskMb: Int?
     package var runtimeHours: Int?
+    package var network: NetworkPolicy?
 
     package init(
         environments: Int? = nil, runningEnvironments: Int? = nil, vcpus: Int? = nil, memoryMb: Int? = nil,
-        diskMb: Int? = nil, runtimeHours: Int? = nil
+        diskMb: Int? = nil, runtimeHours: Int? = nil, network: NetworkPolicy? = nil
     ) {
         self.environments = environments
         self.runningEnvironments = runningEnvironments
@@ -42,9 +46,10 @@ package struct QuotaOverrides: Sendable, Hashable, Codable {
         self.memoryMb = memoryMb
         self.diskMb = diskMb
         self.runtimeHours = runtimeHours
+        self.network = network
     }
 
-    /// Each with its name in the API.
+    /// Those that are figures, each with its name in the API.
     var fields: [(name: String, value: Int?)] {
         [
             ("environments", environments), ("runningEnvironments", runningEnvironments), ("vcpus", vcpus),

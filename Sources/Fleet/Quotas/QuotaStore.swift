@@ -17,8 +17,9 @@ package struct QuotaStore: Sendable {
     /// What an admin has set for the user; all `nil` if nothing.
     package func overrides(of user: UserID) async throws -> QuotaOverrides { try await ledger(of: user).overrides }
 
-    /// Replaces what was set for the user before; `nil` is the tier's again. Seen by the next call; what the user has
-    /// above it stays. Throws `user_not_found`, and `invalid_request` for a negative figure.
+    /// Replaces what was set for the user before; `nil` is the tier's again. Seen by the next call, the network by
+    /// what is run once gateways have heard of it; what else the user has above it stays. Throws `user_not_found`, and
+    /// `invalid_request` for a negative figure.
     @discardableResult
     package func set(
         _ overrides: QuotaOverrides, of user: UserID, by actor: AuditActor, requestID: String? = nil
@@ -30,6 +31,7 @@ package struct QuotaStore: Sendable {
             }
             detail[name] = value.map { "\($0)" }
         }
+        detail["network"] = overrides.network?.rawValue
         return try await ServiceError.translating("Quota of user \(user) not set") {
             let line = AuditLog.line(
                 "quota.set", owner: "user_id", from: "changed", actor: actor, requestID: requestID, detail: detail)
@@ -39,18 +41,27 @@ package struct QuotaStore: Sendable {
                     """
                     WITH changed AS (
                         INSERT INTO user_quotas (user_id, environments, running_environments, vcpus, memory_mb,
-                            disk_mb, runtime_hours)
+                            disk_mb, runtime_hours, network)
                         VALUES (\(user), \(overrides.environments), \(overrides.runningEnvironments),
-                            \(overrides.vcpus), \(overrides.memoryMb), \(overrides.diskMb), \(overrides.runtimeHours))
+                            \(overrides.vcpus), \(overrides.memoryMb), \(overrides.diskMb), \(overrides.runtimeHours),
+                            \(overrides.network))
                         ON CONFLICT (user_id) DO UPDATE SET environments = excluded.environments,
                             running_environments = excluded.running_environments, vcpus = excluded.vcpus,
                             memory_mb = excluded.memory_mb, disk_mb = excluded.disk_mb,
-                            runtime_hours = excluded.runtime_hours, updated_at = now()
+                            runtime_hours = excluded.runtime_hours, network = excluded.network,
+                            updated_at = now()
                         RETURNING user_id),
                     \(line)
                     SELECT user_id FROM changed
                     """)
-                return Quota(tier: ledger.tier, overrides: overrides)
+                let quota = Quota(tier: ledger.tier, overrides: overrides)
+                let hasNetwork = quota.network == .egress
+                try await connection.execute(
+                    """
+                    UPDATE dev_environments SET network = \(hasNetwork)
+                    WHERE user_id = \(user) AND state <> 'destroyed' AND network <> \(hasNetwork)
+                    """)
+                return quota
             }
         }
     }
@@ -108,7 +119,7 @@ package struct QuotaStore: Sendable {
             SELECT users.tier, users.suspended_at IS NOT NULL AS is_suspended,
                 quotas.environments AS max_environments, quotas.running_environments AS max_running,
                 quotas.vcpus AS max_vcpus, quotas.memory_mb AS max_memory_mb, quotas.disk_mb AS max_disk_mb,
-                quotas.runtime_hours AS max_hours,
+                quotas.runtime_hours AS max_hours, quotas.network AS set_network,
                 living.*, runtime.seconds::bigint AS runtime_seconds
             FROM users LEFT JOIN user_quotas AS quotas ON quotas.user_id = users.id, living, runtime
             WHERE users.id = \(user)
@@ -121,7 +132,8 @@ package struct QuotaStore: Sendable {
             overrides: QuotaOverrides(
                 environments: try row.decode("max_environments"), runningEnvironments: try row.decode("max_running"),
                 vcpus: try row.decode("max_vcpus"), memoryMb: try row.decode("max_memory_mb"),
-                diskMb: try row.decode("max_disk_mb"), runtimeHours: try row.decode("max_hours")),
+                diskMb: try row.decode("max_disk_mb"), runtimeHours: try row.decode("max_hours"),
+                network: try row.decode("set_network")),
             usage: QuotaUsage(
                 environments: try row.decode("environments"), runningEnvironments: try row.decode("running"),
                 vcpus: try row.decode("used_vcpus"), memoryMb: try row.decode("used_memory_mb"),

@@ -109,7 +109,17 @@ package struct UserStore: Sendable {
     ) async throws -> User {
         try await change(
             id, to: "tier = \(tier), updated_at = now()", action: "user.tier", detail: ["tier": tier.rawValue], actor,
-            requestID)
+            requestID,
+            with: """
+                networked AS (
+                    UPDATE dev_environments SET network = (wanted.network = 'egress')
+                    FROM (
+                        SELECT changed.id, COALESCE(user_quotas.network, \(tier.network)) AS network
+                        FROM changed LEFT JOIN user_quotas ON user_quotas.user_id = changed.id) AS wanted
+                    WHERE dev_environments.user_id = wanted.id AND state <> 'destroyed'
+                        AND dev_environments.network <> (wanted.network = 'egress')),
+
+                """)
     }
 
     /// A suspended user's tokens are refused from now on; their VMs are left alone. Throws `user_not_found`.
@@ -127,7 +137,7 @@ package struct UserStore: Sendable {
 
     private func change(
         _ id: UserID, to assignments: SQL, action: String, detail: [String: String], _ actor: AuditActor,
-        _ requestID: String?
+        _ requestID: String?, with following: SQL = ""
     ) async throws -> User {
         try await ServiceError.translating("User \(id) not changed") {
             let line = AuditLog.line(
@@ -137,7 +147,7 @@ package struct UserStore: Sendable {
                     """
                     WITH changed AS (
                         UPDATE users SET \(assignments) WHERE id = \(id) RETURNING *),
-                    \(line)
+                    \(following)\(line)
                     SELECT \(raw: Self.columns) FROM changed
                     """)
                 return try Self.single(rows, id.description)

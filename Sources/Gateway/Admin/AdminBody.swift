@@ -54,6 +54,10 @@ enum AdminBody {
     static func overrides(_ bytes: [UInt8]) throws(ServiceError) -> QuotaOverrides {
         var overrides = QuotaOverrides()
         try object(bytes) { (reader: inout JSONReader, field) throws(ServiceError) in
+            if field == "network" {
+                overrides.network = try reader.null() ? nil : try choice(&reader)
+                return
+            }
             let value = try reader.null() ? nil : try reader.integer()
             switch field {
             case "environments": overrides.environments = value
@@ -65,7 +69,10 @@ enum AdminBody {
             default:
                 throw reader.invalid(
                     "is not a quota",
-                    hint: "There are environments, runningEnvironments, vcpus, memoryMb, diskMb and runtimeHours.")
+                    hint: """
+                        There are environments, runningEnvironments, vcpus, memoryMb, diskMb, runtimeHours and \
+                        network.
+                        """)
             }
         }
         return overrides

@@ -30,6 +30,7 @@ struct QuotaOverridesView: Encodable, Sendable {
     @Nullable var memoryMb: Int?
     @Nullable var diskMb: Int?
     @Nullable var runtimeHours: Int?
+    @Nullable var network: NetworkPolicy?
 
     init(_ overrides: QuotaOverrides) {
         environments = overrides.environments
@@ -38,6 +39,7 @@ struct QuotaOverridesView: Encodable, Sendable {
         memoryMb = overrides.memoryMb
         diskMb = overrides.diskMb
         runtimeHours = overrides.runtimeHours
+        network = overrides.network
     }
 }
 

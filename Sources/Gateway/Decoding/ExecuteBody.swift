@@ -5,7 +5,7 @@ import Foundation
 /// The body of `POST /v1/execute`. Here its form is checked; whether the values are allowed is Execution's to say.
 enum ExecuteBody {
     private static let fields =
-        "code, codeEncoding, language, stdin, args, env, files, timeoutMs, limits and environment"
+        "code, codeEncoding, language, stdin, args, env, files, timeoutMs, limits, network and environment"
 
     /// Throws `malformed_json` or `invalid_request`. A field that is `null` counts as left out; a field nobody
     /// knows is refused, since it is a misspelt one whose default would surprise.
@@ -38,6 +38,7 @@ enum ExecuteBody {
             case "codeEncoding": isBase64 = try ExecuteBody.encoding(&reader)
             case "language": language = try reader.string()
             case "stdin": request.stdin = try reader.stringBytes()
+            case "network": request.network = try ExecuteBody.network(&reader)
             case "environment": request.environment = try reader.string()
             case "timeoutMs": request.limits.timeoutMs = try reader.integer()
             case "limits": try ExecuteBody.limits(&reader, into: &request.limits)
@@ -65,7 +66,8 @@ enum ExecuteBody {
         }
 
         private static let names: Set = [
-            "code", "codeEncoding", "language", "stdin", "args", "env", "files", "timeoutMs", "limits", "environment",
+            "code", "codeEncoding", "language", "stdin", "args", "env", "files", "timeoutMs", "limits", "network",
+            "environment",
         ]
 
         /// What was asked for; throws `invalid_request` if something is missing. `reader` is the one that read it.
@@ -141,6 +143,13 @@ enum ExecuteBody {
         case "base64": return true
         default: throw reader.invalid("is not an encoding", hint: "Use 'utf8' (the default) or 'base64'.")
         }
+    }
+
+    private static func network(_ reader: inout JSONReader) throws(ServiceError) -> NetworkPolicy {
+        guard let policy = NetworkPolicy(rawValue: try reader.string()) else {
+            throw reader.invalid("is not a network", hint: "Use 'none' or 'egress', or leave it out.")
+        }
+        return policy
     }
 
     private static func missing(_ field: String, _ what: String) -> ServiceError {

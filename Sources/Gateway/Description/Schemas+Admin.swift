@@ -42,6 +42,7 @@ extension Schemas {
         [
             "environments": allowed, "runningEnvironments": allowed, "vcpus": allowed, "memoryMb": allowed,
             "diskMb": allowed, "runtimeHours": allowed,
+            "network": Schema.choice("Null: the tier's.", of: NetworkPolicy.self, isNullable: true),
         ])
 
     // MARK: VMs and hosts

@@ -15,7 +15,9 @@ extension Schemas {
             "kind": Schema.choice("A user's own VM, or one beside it.", ["user_vm", "environment"]),
             "name": Schema.string(""), "state": Schema.choice("", of: EnvironmentState.self),
             "tier": Schema.choice("", of: Tier.self), "vcpus": Schema.integer(""), "memoryMb": Schema.integer(""),
-            "diskMb": Schema.integer(""), "provider": Schema.string("What makes it."),
+            "diskMb": Schema.integer(""),
+            "network": Schema.choice("What its runs may reach beside it.", of: NetworkPolicy.self),
+            "provider": Schema.string("What makes it."),
             "flavor": Schema.string("", isNullable: true), "region": Schema.string("", isNullable: true),
             "repository": Schema.string("Without what may be secret in it.", isNullable: true),
             "environmentVars": Schema.array("The names.", of: Schema.string("")),
@@ -118,6 +120,7 @@ extension Schemas {
                     "vcpus": Schema.integer("", isNullable: true), "memoryMb": Schema.integer("", isNullable: true),
                     "diskMb": Schema.integer("", isNullable: true),
                     "runtimeHours": Schema.integer("In the calendar month, UTC.", isNullable: true),
+                    "network": Schema.choice("Of runs.", of: NetworkPolicy.self),
                 ]),
             "used": Schema.view(
                 "",

@@ -74,14 +74,18 @@ enum Schemas {
         ("truncated", Schema.boolean("Whether output was left out.")),
     ]
 
+    private static let network = Schema.choice("What the run reaches beside its VM.", of: NetworkPolicy.self)
+    private static let networkNotice = Schema.string("Only where that is less than it might have been: why.")
+
     static let executionResult: JSONValue = [
         "description": "A run that has ended, with its output.", "type": "object",
-        "required": .array((["executionId", "stdout", "stderr"] + ending.map(\.0)).map { .string($0) }),
+        "required": .array((["executionId", "stdout", "stderr", "network"] + ending.map(\.0)).map { .string($0) }),
         "properties": .object(
             [
                 ("executionId", Schema.id("")), ("stdout", Schema.string("")), ("stderr", Schema.string("")),
                 ("stdoutEncoding", Schema.choice("Only where it is not text.", ["base64"])),
                 ("stderrEncoding", Schema.choice("Only where it is not text.", ["base64"])),
+                ("network", network), ("networkNotice", networkNotice),
             ] + ending), "additionalProperties": false,
     ]
 
@@ -97,7 +101,7 @@ enum Schemas {
                     "event",
                     Schema.choice("", ["status", "started", "stdout", "stderr", "keepalive", "exit", "error"])
                 ), ("state", Schema.choice("Of `status`.", ["queued", "starting", "connecting", "running"])),
-                ("executionId", Schema.id("Of `started`.")),
+                ("executionId", Schema.id("Of `started`.")), ("network", network), ("networkNotice", networkNotice),
                 ("seq", Schema.integer("Of output: counts over both streams.")),
                 ("data", Schema.string("Of output.")),
                 ("encoding", Schema.choice("Of output that is not text.", ["base64"])),
@@ -143,6 +147,9 @@ enum Schemas {
             "limits": Schema.object(
                 "", required: [], isNullable: true,
                 ["memoryMb": amount, "cpuMs": amount, "outputBytes": amount, "processes": amount]),
+            "network": Schema.choice(
+                "What it reaches beside its VM. Left out: as much as your runs may.", of: NetworkPolicy.self,
+                isNullable: true),
             "environment": Schema.string("Slug or id of another environment of yours.", isNullable: true),
         ])
 

@@ -25,10 +25,12 @@ struct EventEncoder {
                 $0.writeStaticString(",\"message\":")
                 $0.writeJSONString(message)
             }
-        case .started(let id):
+        case .started(let id, let network):
             frame("started", into: &buffer) {
                 $0.writeStaticString(",\"executionId\":")
                 $0.writeJSONString(id.description)
+                $0.writeInteger(UInt8(ascii: ","))
+                $0.writeFields(of: network)
             }
         case .output(.stdout, let bytes):
             if let piece = stdout.append(bytes) { encode(piece, of: .stdout, into: &buffer) }
@@ -99,6 +101,14 @@ extension ByteBuffer {
         if let cpuMs = report.cpuMs { writeJSONNumber(cpuMs) } else { writeStaticString("null") }
         writeString(
             ",\"maxRssBytes\":\(report.maxRssBytes.map(String.init) ?? "null"),\"truncated\":\(report.truncated)")
+    }
+
+    /// `"network":"none","networkNotice":…` without braces; the notice only where there is one.
+    mutating func writeFields(of network: RunNetwork) {
+        writeString("\"network\":\"\(network.policy.rawValue)\"")
+        guard let notice = network.notice else { return }
+        writeStaticString(",\"networkNotice\":")
+        writeJSONString(notice)
     }
 
     /// `"code":…,"message":…,"hint":…` without braces; never the cause.

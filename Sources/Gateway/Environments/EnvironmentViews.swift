@@ -12,6 +12,7 @@ struct EnvironmentView: Encodable, Sendable {
     var vcpus: Int
     var memoryMb: Int
     var diskMb: Int
+    var network: NetworkPolicy
     var provider: String
     @Nullable var flavor: String?
     @Nullable var region: String?
@@ -33,7 +34,8 @@ extension EnvironmentView {
         self.init(
             id: environment.id, slug: environment.slug, kind: environment.kind.rawValue, name: environment.name,
             state: environment.state, tier: environment.tier, vcpus: environment.vcpus,
-            memoryMb: environment.memoryMb, diskMb: environment.diskMb, provider: environment.provider,
+            memoryMb: environment.memoryMb, diskMb: environment.diskMb, network: environment.networkPolicy,
+            provider: environment.provider,
             flavor: environment.flavor, region: environment.region, repository: environment.repositoryURL,
             environmentVars: environment.variableNames, hasInitScript: environment.hasInitScript,
             initializedAt: environment.initializedAt, errorMessage: environment.errorMessage,
@@ -91,6 +93,7 @@ struct QuotaView: Encodable, Sendable {
         @Nullable var memoryMb: Int?
         @Nullable var diskMb: Int?
         @Nullable var runtimeHours: Int?
+        var network: NetworkPolicy
     }
 
     struct Used: Encodable, Sendable {
@@ -111,7 +114,8 @@ extension QuotaView {
         self.init(
             limits: Limits(
                 environments: quota.environments, runningEnvironments: quota.runningEnvironments, vcpus: quota.vcpus,
-                memoryMb: quota.memoryMb, diskMb: quota.diskMb, runtimeHours: quota.runtimeHours),
+                memoryMb: quota.memoryMb, diskMb: quota.diskMb, runtimeHours: quota.runtimeHours,
+                network: quota.network),
             used: Used(
                 environments: usage.environments, runningEnvironments: usage.runningEnvironments, vcpus: usage.vcpus,
                 memoryMb: usage.memoryMb, diskMb: usage.diskMb, runtimeSeconds: usage.runtimeSeconds))

@@ -89,7 +89,8 @@ struct ExecutionRoutes: Sendable {
                         .init(
                             type: StreamEncoding.ndjson.rawValue, schema: ["type": "string"],
                             example: .string(
-                                #"{"event":"started","executionId":"4bf83d8a-7c1f-4b7e-9d54-0f3a2f1c9b10"}"# + "\n"
+                                #"{"event":"started","executionId":"4bf83d8a-7c1f-4b7e-9d54-0f3a2f1c9b10","#
+                                    + #""network":"none"}"# + "\n"
                                     + #"{"event":"stdout","seq":1,"data":"42\n"}"# + "\n"
                                     + #"{"event":"exit","exitCode":0,"signal":null,"reason":"exited","stage":"run","#
                                     + #""durationMs":11.2,"cpuMs":8.4,"maxRssBytes":9879552,"truncated":false}"# + "\n")
@@ -109,7 +110,7 @@ struct ExecutionRoutes: Sendable {
             errors: [
                 .notAcceptable, .forbidden, .quotaExceeded, .environmentNotFound, .vmDestroyed, .limitExceeded,
                 .unknownLanguage, .runtimeUnavailable, .tooManyExecutions, .vmFailed, .vmUnreachable, .hostKeyMismatch,
-                .executionLost, .vmStartTimeout, .illegalTransition,
+                .executionLost, .vmStartTimeout, .illegalTransition, .networkDenied, .networkUnavailable,
             ])
     }
 

@@ -82,11 +82,13 @@ enum BufferedResponse {
     ) async throws {
         var stdout: [UInt8] = []
         var stderr: [UInt8] = []
+        var network = RunNetwork()
         defer { budget.giveBack(stdout.count + stderr.count) }
         while let batch = try await events.nextBatch() {
             for event in batch {
                 switch event {
-                case .status, .started, .keepalive: continue
+                case .status, .keepalive: continue
+                case .started(_, let its): network = its
                 case .output(let stream, let bytes):
                     try budget.take(bytes.count)
                     if stream == .stdout { stdout += bytes } else { stderr += bytes }
@@ -96,7 +98,7 @@ enum BufferedResponse {
                         .contentType: StreamEncoding.json.rawValue, .cacheControl: "no-store",
                         .executionID: id.description,
                     ])
-                    try await write(id, stdout, stderr, report, to: stream)
+                    try await write(id, network, stdout, stderr, report, to: stream)
                     return
                 }
             }
@@ -106,13 +108,16 @@ enum BufferedResponse {
 
     /// Piece by piece: the document can be six times as long as what it holds.
     private static func write(
-        _ id: ExecutionID, _ stdout: [UInt8], _ stderr: [UInt8], _ report: ExitReport, to stream: ResponseStream
+        _ id: ExecutionID, _ network: RunNetwork, _ stdout: [UInt8], _ stderr: [UInt8], _ report: ExitReport,
+        to stream: ResponseStream
     ) async throws {
         var buffer = ByteBuffer()
         buffer.writeStaticString("{\"executionId\":")
         buffer.writeJSONString(id.description)
         try await write(stdout, as: "stdout", to: stream, &buffer)
         try await write(stderr, as: "stderr", to: stream, &buffer)
+        buffer.writeInteger(UInt8(ascii: ","))
+        buffer.writeFields(of: network)
         buffer.writeInteger(UInt8(ascii: ","))
         buffer.writeFields(of: report)
         buffer.writeStaticString("}\n")

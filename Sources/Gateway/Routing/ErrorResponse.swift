@@ -16,7 +16,7 @@ extension ServiceError.Code {
         case .unsupportedMediaType: .unsupportedMediaType
         case .notAcceptable: .notAcceptable
         case .unauthenticated: .unauthorized
-        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite: .forbidden
+        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite, .networkDenied: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
             .queueNotFound, .jobNotFound, .vmNotFound:
@@ -33,7 +33,7 @@ extension ServiceError.Code {
         case .preconditionFailed: .preconditionFailed
         case .rangeNotSatisfiable: .rangeNotSatisfiable
         case .diskFull: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
-        case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable, .networkUnavailable: .serviceUnavailable
         case .internalError: .internalServerError
         }
     }

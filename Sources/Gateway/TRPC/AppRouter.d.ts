@@ -81,6 +81,7 @@ export interface RunOptions {
   env?: Record<string, string>;
   files?: { path: string; content: string; encoding?: 'utf8' | 'base64' }[];
   timeoutMs?: number;
+  network?: 'none' | 'egress';
   limits?: { memoryMb?: number; cpuMs?: number; outputBytes?: number; processes?: number };
   /** Slug or id of another environment of the caller's. */
   environment?: string;

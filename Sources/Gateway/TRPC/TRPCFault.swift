@@ -86,7 +86,7 @@ extension ServiceError.Code {
         case .requestTimeout: .timeout
         case .unsupportedMediaType: .unsupportedMediaType
         case .unauthenticated: .unauthorized
-        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite: .forbidden
+        case .forbidden, .accountSuspended, .quotaExceeded, .crossSite, .networkDenied: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
             .queueNotFound, .jobNotFound, .vmNotFound:
@@ -97,7 +97,7 @@ extension ServiceError.Code {
         case .vmDestroyed: .preconditionFailed
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
-        case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable, .networkUnavailable: .serviceUnavailable
         case .fileNotFound: .notFound
         case .fileExists, .fileRefused, .isDirectory, .notADirectory, .directoryNotEmpty, .uploadMismatch: .conflict
         case .fileForbidden, .pathOutsideHome: .forbidden

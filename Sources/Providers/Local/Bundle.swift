@@ -36,7 +36,9 @@ struct Bundle {
         self.group = group
         self.hasImage = hasImage
         // It covers what is below it, which therefore must be nothing the launcher needs.
-        let needed = [directory.path, configuration.runner, configuration.runtimes, configuration.crun]
+        let needed = [
+            directory.path, configuration.runner, configuration.egress, configuration.runtimes, configuration.crun,
+        ]
         let places = ["/mnt", "/media", "/srv", "/opt", "/boot"]
         guard
             let root = places.first(where: { place in
@@ -112,6 +114,9 @@ struct Bundle {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
+    /// Whether runs can have a way out of the VM (`sandbox/egress`).
+    private var hasEgress: Bool { spec.network && configuration.egressProblem == nil }
+
     private var hostConfiguration: [String] {
         Files.names(in: "/etc").filter { name in
             Self.hostConfiguration.contains { $0.hasSuffix("-") ? name.hasPrefix($0) : name == $0 }
@@ -136,7 +141,7 @@ struct Bundle {
             "group": "root:x:0:\ntty:x:5:\n\(user):x:\(id):\nnogroup:x:65534:\n",
             "hostname": spec.name + "\n",
             "hosts": "127.0.0.1 localhost \(spec.name)\n::1 localhost ip6-localhost ip6-loopback\n",
-            "resolv.conf": "",
+            "resolv.conf": hasEgress ? "nameserver 10.0.2.3\nnameserver fec0::3\n" : "",
             "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
             "profile": "PS1='\\u@\\h:\\w\\$ '\n",
             // A tree that the VM's root does not own would be refused by `StrictModes`.
@@ -215,9 +220,9 @@ struct Bundle {
                 args: [
                     Guest.runner, "init", "--config", "/etc/martlet/runner.json", "--listen-fd", "3",
                     "--sshd", configuration.sshd, "--sshd-config", "/etc/ssh/sshd_config",
-                ], openFiles: min(UInt64(files.rlim_max), 65_536)),
+                ] + (hasEgress ? ["--egress-fd", "4"] : []), openFiles: min(UInt64(files.rlim_max), 65_536)),
             mounts: mounts,
             linux: .init(
-                mapping: .init(hostID: ids.base, size: VMDirectory.IDRange.count), hasNetworkNamespace: !spec.network))
+                mapping: .init(hostID: ids.base, size: VMDirectory.IDRange.count)))
     }
 }

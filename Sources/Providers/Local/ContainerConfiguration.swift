@@ -87,11 +87,10 @@ struct ContainerConfiguration: Encodable {
         let readonlyPaths: [String] = []
 
         /// Not of control groups: the launcher makes that one, when it is where the VM's root of groups shall be.
-        init(mapping: Mapping, hasNetworkNamespace: Bool) {
+        init(mapping: Mapping) {
             uidMappings = [mapping]
             gidMappings = [mapping]
-            let kinds = ["user", "mount", "pid", "ipc", "uts"] + (hasNetworkNamespace ? ["network"] : [])
-            namespaces = kinds.map(Namespace.init)
+            namespaces = ["user", "mount", "pid", "ipc", "uts", "network"].map(Namespace.init)
         }
     }
 

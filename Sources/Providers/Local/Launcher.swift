@@ -4,7 +4,9 @@ import Foundation
 /// Starts the container of a VM, with as few programs as it takes.
 ///
 /// `sh` enters the control group and becomes `unshare`, which makes a private mount namespace and a control group
-/// namespace and becomes `sh`, which has `mount` assemble the tree in that namespace and becomes `crun run --detach`.
+/// namespace and becomes `sh`, which has `mount` assemble the tree in that namespace and becomes `crun run --detach`. Where
+/// runs may have a network it becomes `martlet-egress` first, which leaves a process outside of the VM, in its control
+/// group, for as long as the VM lives.
 /// When crun has ended, only the VM's own namespaces hold what was mounted: it vanishes with the VM, and the machine
 /// never sees it.
 struct Launcher: Sendable {
@@ -17,6 +19,8 @@ struct Launcher: Sendable {
     let directory: VMDirectory
     let configuration: LocalProvider.Configuration
     let group: ControlGroup
+    /// Who moves what runs send to the internet; `nil`: nothing is moved.
+    let egressUser: UInt32?
 
     /// Returns when the container has been started. The descriptors are the VM's listener and the lock of its turn.
     func launch(listener: Int32, lock: Int32) async throws {
@@ -51,14 +55,21 @@ struct Launcher: Sendable {
         let joining = group.joining
         let crun = [
             configuration.crun, "--root=\(directory.runtimeState)", "--cgroup-manager=disabled", "run", "--detach",
-            "--preserve-fds=1", "--bundle=\(directory.bundle)", "--pid-file=\(directory.processIdentifier)",
-            directory.name,
+            "--preserve-fds=\(egressUser == nil ? 1 : 2)", "--bundle=\(directory.bundle)",
+            "--pid-file=\(directory.processIdentifier)", directory.name,
         ]
-        let outer = joining.before + "\nexec unshare --mount --cgroup sh -ec \"$1\""
+        // The channel to the program outside takes descriptor 4, where the lock is until then.
+        let egress =
+            egressUser.map { user in
+                [configuration.egress, "--descriptor", "4", "--user", String(user)]
+                    + configuration.egressDenied.flatMap { ["--deny", $0] } + ["--"]
+            } ?? []
+        let moving = egress.isEmpty ? "" : "\nexec 5<&4"
+        let outer = joining.before + moving + "\nexec unshare --mount --cgroup sh -ec \"$1\""
         let inner = """
             \(joining.after)
             mount --all --fstab \(shellQuoted(directory.mountTable))
-            exec \(crun.map(shellQuoted).joined(separator: " "))
+            exec \((egress + crun).map(shellQuoted).joined(separator: " "))
             """
         return (outer, inner)
     }

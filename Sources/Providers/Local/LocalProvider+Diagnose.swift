@@ -1,5 +1,18 @@
 import Foundation
 
+extension LocalProvider.Configuration {
+    /// Why no run can be given a way to the internet on this machine; `nil` if it can. The files are looked at anew.
+    var egressProblem: String? {
+        if access(egress, X_OK) != 0 {
+            return "\(egress) is not there. Install the Debian package libslirp-dev and build it: make runner"
+        }
+        if access("/dev/net/tun", F_OK) != 0 {
+            return "There is no /dev/net/tun. Load the kernel's module: modprobe tun"
+        }
+        return nil
+    }
+}
+
 extension LocalProvider {
     /// Why VMs cannot be made on this machine, each with what to do; empty if nothing stands in the way. Changes nothing.
     package static func diagnose(configuration: Configuration) async -> [String] {
@@ -33,6 +46,9 @@ extension LocalProvider {
         problems += controlGroupProblems(configuration)
         return problems
     }
+
+    /// Why runs in the VMs of this machine have no network, whoever may have it; `nil` if they can.
+    package static func diagnoseEgress(configuration: Configuration) -> String? { configuration.egressProblem }
 
     private static func controlGroupProblems(_ configuration: Configuration) -> [String] {
         guard let hierarchy = ControlGroupHierarchy.detect() else {

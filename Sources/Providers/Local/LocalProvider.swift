@@ -19,6 +19,10 @@ package final class LocalProvider: VMProvider {
     package struct Configuration: Sendable {
         package var stateDirectory: String
         package var runner: String  // the program built from sandbox/
+        /// What gives runs a way to the internet; built beside the runner where its library is. See ``egressProblem``.
+        package var egress: String
+        /// What else it must not reach: ranges of addresses, as "203.0.113.0/24" or "2001:db8::/32".
+        package var egressDenied: [String] = []
         package var runtimes: String  // the folder of languages
         package var sshd = "/usr/sbin/sshd"  // below /usr
         package var crun = "crun"
@@ -36,11 +40,14 @@ package final class LocalProvider: VMProvider {
         package init(stateDirectory: String, runner: String, runtimes: String) {
             self.stateDirectory = stateDirectory
             self.runner = runner
+            egress = (runner as NSString).deletingLastPathComponent + "/martlet-egress"
             self.runtimes = runtimes
         }
     }
 
     private static let logLimit = 4 << 20
+    /// Among the VM's own ids one that nobody in it has.
+    private static let egressUser: UInt32 = 65_000
 
     package let kind = ProviderKind.local
     let configuration: Configuration
@@ -51,6 +58,7 @@ package final class LocalProvider: VMProvider {
         var configuration = configuration
         configuration.stateDirectory = realPath(configuration.stateDirectory)
         configuration.runner = realPath(configuration.runner)
+        configuration.egress = realPath(configuration.egress)
         configuration.runtimes = realPath(configuration.runtimes)
         configuration.languagePaths = Self.languagePaths(configuration.runtimes)
         self.configuration = configuration
@@ -72,11 +80,6 @@ package final class LocalProvider: VMProvider {
 
     package func create(_ spec: VMSpec, log: ProvisionLog) async throws -> VMInstance {
         try spec.validate()
-        if spec.network {
-            throw ProviderError(
-                .notSupported, "VM '\(spec.name)' not made: VMs on this machine have no network yet.",
-                hint: "Ask for a VM without network.")
-        }
         try Files.makeDirectory(configuration.stateDirectory, mode: 0o700)
         let vm = try machine(spec.name)
         return try await turn(vm) { _ in
@@ -102,11 +105,21 @@ package final class LocalProvider: VMProvider {
         }
     }
 
-    package func start(_ id: VMInstance.ID) async throws -> VMEndpoint {
+    package func start(_ id: VMInstance.ID) async throws -> VMEndpoint { try await start(id, network: nil) }
+
+    package func start(_ id: VMInstance.ID, network: Bool, log: ProvisionLog) async throws -> VMEndpoint {
+        if network, let problem = configuration.egressProblem {
+            await log.write(.warning, "Runs in this VM will have no network. \(problem)")
+        }
+        return try await start(id, network: network)
+    }
+
+    /// - Parameter network: `nil`: as it was made, or as the last start said.
+    private func start(_ id: VMInstance.ID, network: Bool?) async throws -> VMEndpoint {
         let vm = try machine(id)
         guard vm.isKnown else { throw ProviderError.missing(id) }
         return try await turn(vm) { lock in
-            guard let record = vm.directory.loadRecord(), let ids = vm.directory.loadIDs() else {
+            guard var record = vm.directory.loadRecord(), let ids = vm.directory.loadIDs() else {
                 throw ProviderError.missing(id)
             }
             let home = HomeImage(directory: vm.directory, ids: ids)
@@ -119,6 +132,10 @@ package final class LocalProvider: VMProvider {
             }
             try await vm.end(gracefully: false)
             try await vm.awaitUnmount(of: home)
+            if let network, network != record.spec.network {
+                record.spec.network = network
+                try vm.directory.save(record)
+            }
             do {
                 return try await self.launch(vm, record.spec, ids, home, lock)
             } catch let error as ProviderError where hasImage && error.cause is Launcher.MountFailed {
@@ -234,8 +251,12 @@ package final class LocalProvider: VMProvider {
                 if port != vm.directory.loadPort() {
                     try Files.write(String(port), to: vm.directory.port, mode: 0o600)
                 }
-                try await Launcher(directory: vm.directory, configuration: self.configuration, group: vm.group)
-                    .launch(listener: listener, lock: lock)
+                let egressUser =
+                    spec.network && self.configuration.egressProblem == nil ? ids.base + Self.egressUser : nil
+                try await Launcher(
+                    directory: vm.directory, configuration: self.configuration, group: vm.group, egressUser: egressUser
+                )
+                .launch(listener: listener, lock: lock)
                 return port
             }
             guard try await answers(vm, port: port, within: configuration.startTimeout) else {

@@ -35,6 +35,10 @@ struct AdminUserQuotaCommand: AsyncParsableCommand {
         @Option(help: ArgumentHelp("Memory over all environments.", valueName: "MB")) var memory: Limit?
         @Option(help: ArgumentHelp("Disk over all environments.", valueName: "MB")) var disk: Limit?
         @Option(help: ArgumentHelp("Hours of runtime in a calendar month.", valueName: "n")) var runtimeHours: Limit?
+        @Option(
+            help: ArgumentHelp(
+                "What runs reach: 'none', or 'egress', the internet.", valueName: "none|egress|tier"))
+        var network: Network?
         @Flag(help: "All others are what the tier says.") var reset = false
 
         private var given: [String: Limit] {
@@ -45,7 +49,7 @@ struct AdminUserQuotaCommand: AsyncParsableCommand {
         }
 
         func validate() throws {
-            if given.isEmpty, !reset { throw ValidationError("Say what is to be set.") }
+            if given.isEmpty, network == nil, !reset { throw ValidationError("Say what is to be set.") }
         }
 
         func run() async throws {
@@ -56,10 +60,13 @@ struct AdminUserQuotaCommand: AsyncParsableCommand {
                 overrides = try await client.call("GET", path).decoded(as: JSONValue.self)["overrides"]?.fields ?? [:]
             }
             for (name, limit) in given { overrides[name] = limit.json }
+            if let network { overrides["network"] = network == .tier ? .null : .string(network.rawValue) }
             try await user.answer.showQuota(
                 try await client.call("PUT", "\(path)/quota", json: JSONValue.object(overrides)))
         }
     }
+
+    enum Network: String, ExpressibleByArgument { case none, egress, tier }
 
     /// A number, or what the tier says.
     enum Limit: ExpressibleByArgument {

@@ -1,6 +1,6 @@
 #: {"about": "looks for a way out: names, addresses, datagrams, multicast",
 #:  "with": ["attack.py"],
-#:  "request": {"timeoutMs": 20000},
+#:  "request": {"timeoutMs": 20000, "network": "none"},
 #:  "providers": {"ovh": {"because": "runs share the instance's network"}}}
 import socket
 from attack import attempt

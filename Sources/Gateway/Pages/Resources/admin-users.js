@@ -69,6 +69,8 @@ byId('new').addEventListener('click', () => {
 const QUOTAS = [['environments', 'Environments'], ['runningEnvironments', 'Running at once'], ['vcpus', 'Processors'],
   ['memoryMb', 'Memory, MB'], ['diskMb', 'Disk, MB'], ['runtimeHours', 'Hours a month']]
 
+const TIER_NETWORK = { free: 'none', pro: 'internet', unlimited: 'internet' }
+
 async function detail({ id }) {
   const [{ user, quota, overrides }, { tokens }] = await Promise.all([call('GET', path({ id })), call('GET', path({ id }, '/tokens'))])
   const tier = el('select', {}, options(TIERS, user.tier))
@@ -78,6 +80,8 @@ async function detail({ id }) {
     if (overrides[key] !== null) input.value = overrides[key]
     return [key, field(label, input), input]
   })
+  const network = el('select', {}, [['', `Tier’s (${TIER_NETWORK[user.tier]})`], ['none', 'None'], ['egress', 'Internet']]
+    .map(([value, text]) => el('option', { value, selected: value === (overrides.network ?? '') }, text)))
   const tokenName = el('input', { required: true, maxlength: 100, placeholder: 'laptop', autocomplete: 'off' })
   const made = el('div', { role: 'status' })
   show(dialog, user.name,
@@ -97,10 +101,11 @@ async function detail({ id }) {
     }, el('div', { class: 'two' }, field('Tier', tier), field('Role', role)))),
     el('section', {}, el('h3', {}, 'Quota in place of the tier’s'), form('Set', async () => {
       const body = Object.fromEntries(inputs.map(([key, , input]) => [key, input.value === '' ? null : Number(input.value)]))
+      body.network = network.value || null
       await call('PUT', path(user, '/quota'), { body })
       tell('The quota was set.')
       await detail(user)
-    }, el('div', { class: 'three' }, inputs.map(([, each]) => each)))),
+    }, el('div', { class: 'three' }, inputs.map(([, each]) => each), field('Network of runs', network)))),
     el('section', {}, el('h3', {}, 'Tokens'),
       tokens.length ? el('div', { class: 'table-wrap' }, el('table', {}, el('tbody', {}, tokens.map((token) => el('tr', {},
         el('td', { class: 'wrap' }, token.name), el('td', {}, token.scopes.join(', ')), el('td', {}, token.lastUsedAt ? time(token.lastUsedAt) : 'never used'),

@@ -1,0 +1,17 @@
+/// What runs may reach beside their own VM.
+package enum NetworkPolicy: String, Sendable, Codable, CaseIterable {
+    /// Nothing.
+    case isolated = "none"
+    /// The internet: no private address, none of this installation's machines, no other run.
+    case egress
+}
+
+extension Tier {
+    /// What its users' runs may reach, where no admin has said otherwise.
+    package var network: NetworkPolicy {
+        switch self {
+        case .free: .isolated
+        case .pro, .unlimited: .egress
+        }
+    }
+}
