@@ -28,6 +28,7 @@ package struct ServiceError: Error, CustomStringConvertible {
         case executionNotFound = "execution_not_found"
         case executionNotRunning = "execution_not_running"
         case tokenNotFound = "token_not_found"
+        case sshKeyNotFound = "ssh_key_not_found"
         case userNotFound = "user_not_found"
         case hostNotFound = "host_not_found"
         case queueNotFound = "queue_not_found"

@@ -70,6 +70,7 @@ package struct GatewayService: Service {
                     operations: operations.environments, executions: executions, configuration: configuration
                 ).routes
                 + FileRoutes(operations: operations, configuration: configuration).routes
+                + SSHRoutes(operations: operations, configuration: configuration).routes
                 + VMRoutes(operations: operations, configuration: configuration).routes
                 + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes

@@ -24,7 +24,7 @@ struct MyVMRoutes: Sendable {
                 async let quota = operations.environments.quota(caller)
                 let hasFlavors = configuration.provider == "ovh"
                 try await shell.show(
-                    exchange, "my-vm", title: "My VM", section: .vm, caller: caller, scripts: ["my-vm.js"],
+                    exchange, "my-vm", title: "My VM", section: .vm, caller: caller, scripts: ["my-vm.js", "ssh.js"],
                     styles: ["my-vm.css"],
                     data: Page(
                         environments: try await environments, quota: try await quota, provider: configuration.provider,

@@ -89,7 +89,7 @@ extension ServiceError.Code {
         case .forbidden, .quotaExceeded, .crossSite: .forbidden
         case .tooManyExecutions, .rateLimited: .tooManyRequests
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
-            .queueNotFound, .jobNotFound, .vmNotFound:
+            .queueNotFound, .jobNotFound, .vmNotFound, .sshKeyNotFound:
             .notFound
         case .methodNotAllowed: .methodNotSupported
         case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
