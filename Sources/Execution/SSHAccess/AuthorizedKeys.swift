@@ -39,7 +39,8 @@ enum AuthorizedKeys {
     /// `nil`: there is no such file, or one that was not written here.
     private static func content(by client: SFTPClient) async throws -> [UInt8]? {
         do {
-            guard try await client.linkAttributes(file).kind == .file else { return nil }  // opening a pipe may never end
+            // Opening a pipe may never end.
+            guard try await client.linkAttributes(file).kind == .file else { return nil }
             return try await client.withFile(file, .read) { handle in
                 var bytes: [UInt8] = []
                 while let chunk = try await handle.read(), bytes.count <= longest { bytes += chunk }
