@@ -22,7 +22,7 @@ struct Martlet: AsyncParsableCommand {
             CommandGroup(
                 name: "Client",
                 subcommands: [
-                    RunCommand.self, CopyCommand.self, KeyCommand.self,
+                    RunCommand.self, CopyCommand.self, SSHCommand.self, SSHConfigCommand.self, KeyCommand.self,
                     VMCommand.self, EnvCommand.self, QuotaCommand.self,
                     TokenCommand.self,
                     RuntimesCommand.self, AdminCommand.self,

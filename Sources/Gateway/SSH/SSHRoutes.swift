@@ -1,10 +1,13 @@
+import Execution
 import Fleet
 import HTTPTypes
+import WebSocket
 
 /// `/v1/ssh-keys` and `/v1/ssh`: the way into VMs for users' own SSH clients.
 struct SSHRoutes: Sendable {
     let operations: GatewayOperations
     let configuration: GatewayConfiguration
+    let gate: WebSocketGate
 
     private static let exampleKey =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIObX8EMn7TNDuOcwrrhtg49qkpvkIiTsW3fECM51Czjf laptop"
@@ -55,6 +58,42 @@ struct SSHRoutes: Sendable {
                 }
                 try await operations.ssh.removeKey(id, caller, exchange.id)
                 try await exchange.respond(.noContent)
+            },
+            .authenticated(
+                .get, "/v1/ssh",
+                RouteDescription(
+                    id: "openSSH", group: .ssh, summary: "A connection to a VM's SSH server, as a WebSocket",
+                    detail: """
+                        For `ProxyCommand`; `martlet ssh` is one. The VM is woken, and stays awake as long as the socket is \
+                        open. Text frames say how far it is, `{"status","message"}`, and last `{"ready":{"slug","user",\
+                        "hostKey","keys"}}`; from then on binary frames carry the bytes of both sides. A failure on the way \
+                        is `{"error":{…}}` and close code 1011.
+                        """,
+                    parameters: [.query("environment", "Slug or id; your own VM without it.", Schema.string(""))],
+                    answers: [.empty(.switchingProtocols, "A WebSocket from here on.")],
+                    errors: [
+                        .upgradeRequired, .tooManySockets, .environmentNotFound, .vmFailed, .vmDestroyed,
+                        .quotaExceeded,
+                        .noHostAvailable,
+                    ])
+            ) { exchange, caller, _ in
+                try await gate.serve(
+                    exchange, caller,
+                    prepare: { [operations] in
+                        try await operations.ssh.environment(caller, exchange.target["environment"], exchange.id)
+                    },
+                    { [operations] socket, environment in
+                        let tunnel = SSHTunnel(socket: socket)
+                        do {
+                            try await operations.ssh.server(
+                                environment, caller, exchange.id,
+                                { try await tunnel.tell(SSHTunnel.Status(status: $0.rawValue, message: $1)) },
+                                { try await tunnel.carry(to: $0) })
+                            return .normal
+                        } catch is SSHTunnel.WebSocketRefusal {
+                            return WebSocketEnding(.unsupportedData, "this socket carries bytes")
+                        }
+                    })
             },
             .authenticated(
                 .get, "/v1/ssh/hosts",
