@@ -1,5 +1,6 @@
 import EventLoop
 import Foundation
+import HTTPTransport
 import TestSupport
 import Testing
 

@@ -51,6 +51,13 @@ package struct SSHTunnel: Sendable {
                     try await Task.sleep(for: .seconds(2))
                 }
                 group.addTask {
+                    // Who pages through what the VM prints reads nothing meanwhile.
+                    while true {
+                        try await Task.sleep(for: .seconds(10))
+                        try await socket.showLife()
+                    }
+                }
+                group.addTask {
                     while true {
                         switch try await socket.next() {
                         case .binary(let bytes): try await output(bytes)

@@ -38,6 +38,9 @@ package final class ClientWebSocket: Sendable {
     package func send(_ bytes: [UInt8]) async throws { try await writer.write(.binary(bytes)) }
     package func send(text: String) async throws { try await writer.write(.text(text)) }
 
+    /// Shows life without being asked: whoever does not read for a while cannot answer pings, and is there all the same.
+    package func showLife() async throws { try await writer.write(WebSocketFrame(.pong)) }
+
     /// Says that this side is done; the server's close follows.
     package func close() async throws { try await writer.write(.close(.normal)) }
 }
