@@ -159,7 +159,7 @@ package struct APIClient: Sendable {
         let error: Details
     }
 
-    private func refusal(status: Int, body: [UInt8]) -> ClientError {
+    func refusal(status: Int, body: [UInt8]) -> ClientError {
         let kind: ClientError.Kind = status == 401 || status == 403 ? .notAllowed : status < 500 ? .refused : .failed
         guard let details = try? JSONDecoder().decode(Refusal.self, from: Data(body)).error else {
             return ClientError(

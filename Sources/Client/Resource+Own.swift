@@ -68,6 +68,16 @@ extension Resource {
             },
         ])
 
+    package static let sshKey = Resource(
+        "/v1/ssh-keys", one: "key", many: "keys",
+        columns: [
+            .text("name"), .text("algorithm", "kind"), .text("fingerprint"), .age("createdAt", "added"), .text("id"),
+        ],
+        details: [
+            .text("name", "key"), .text("algorithm", "kind"), .text("fingerprint"), .time("createdAt", "added"),
+            .text("id"),
+        ])
+
     package static let runtime = Resource(
         "/v1/runtimes", one: "runtime", many: "runtimes",
         columns: [

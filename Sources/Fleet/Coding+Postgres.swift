@@ -2,6 +2,7 @@ import PostgreSQL
 
 // Identifiers travel as `uuid`, enumerations as the text of their raw value.
 extension UserID: PostgresEncodable, PostgresDecodable {}
+extension SSHKeyID: PostgresEncodable, PostgresDecodable {}
 extension TokenID: PostgresEncodable, PostgresDecodable {}
 extension EnvironmentID: PostgresEncodable, PostgresDecodable {}
 extension ExecutionID: PostgresEncodable, PostgresDecodable {}

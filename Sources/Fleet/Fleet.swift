@@ -28,6 +28,7 @@ package final class Fleet: Sendable {
     package let quotas: QuotaStore
     package let tokens: TokenStore
     package let webSessions: WebSessionStore
+    package let sshKeys: SSHKeyStore
     package let environments: EnvironmentStore
     package let executions: ExecutionStore
     package let hosts: HostStore
@@ -54,7 +55,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples, Schema.network,
+            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples, Schema.network, Schema.sshKeys,
         ]
     }
 
@@ -76,6 +77,7 @@ package final class Fleet: Sendable {
             database: database, capacity: configuration.cachedTokens, lifetime: .seconds(60))
         tokens = TokenStore(database: database, authenticator: authenticator)
         webSessions = WebSessionStore(database: database, redis: redis, authenticator: authenticator)
+        sshKeys = SSHKeyStore(database: database)
         executions = ExecutionStore(database: database, journal: ExecutionJournal(redis: redis))
         audit = AuditLog(database: database)
         provisionLog = ProvisionLogStore(redis: redis, logger: logger)

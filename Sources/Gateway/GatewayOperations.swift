@@ -47,6 +47,8 @@ struct GatewayOperations: Sendable {
             throw ServiceError(.serviceUnavailable, "No files are served here.", hint: "Ask another gateway.")
         }
 
+    var ssh = SSHOperations.none
+
     var environments: EnvironmentOperations
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?

@@ -63,6 +63,7 @@ package struct GatewayService: Service {
         let metrics = MetricsRoutes(
             registry: registry, access: configuration.metricsAccess,
             authentication: Authentication(authenticate: operations.authenticate))
+        let gate = WebSocketGate(limits: configuration.webSockets, isShuttingDown: isShuttingDown)
         let executions = ExecutionRoutes(operations: operations, configuration: configuration, budget: budget)
         return DescriptionRoutes.describing(
             executions.routes
@@ -70,6 +71,7 @@ package struct GatewayService: Service {
                     operations: operations.environments, executions: executions, configuration: configuration
                 ).routes
                 + FileRoutes(operations: operations, configuration: configuration).routes
+                + SSHRoutes(operations: operations, configuration: configuration, gate: gate).routes
                 + VMRoutes(operations: operations, configuration: configuration).routes
                 + RuntimeRoutes(operations: operations).routes
                 + TokenRoutes(operations: operations, configuration: configuration).routes

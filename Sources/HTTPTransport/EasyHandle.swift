@@ -8,7 +8,8 @@ final class EasyHandle {
     private let errorBuffer: UnsafeMutablePointer<CChar>
     private var headerList: UnsafeMutablePointer<curl_slist>?
 
-    init(_ request: HTTPRequest) throws(HTTPTransportError) {
+    /// - Parameter isBare: whether it only connects, and leaves what is said to ``HTTPTunnel``.
+    init(_ request: HTTPRequest, isBare: Bool = false) throws(HTTPTransportError) {
         guard let raw = curl_easy_init() else { throw HTTPTransportError(.failed, "No memory for a request.") }
         self.raw = raw
         errorBuffer = .allocate(capacity: Int(CURL_ERROR_SIZE))
@@ -16,6 +17,11 @@ final class EasyHandle {
         ccurl_setopt_ptr(raw, CURLOPT_ERRORBUFFER, errorBuffer)
         try setDefaults()
         try setTarget(of: request)
+        if isBare {
+            try set(CURLOPT_CONNECT_ONLY, 1)
+            try set(CURLOPT_FRESH_CONNECT, 1)
+            try set(CURLOPT_HTTPPROXYTUNNEL, 1)
+        }
         try setBody(of: request)
         try setHeaders(of: request)
     }

@@ -15,7 +15,7 @@ package import EventLoop
 /// (``HTTPRequest/isRepeatable``). A transfer that is left before its end, by the
 /// closure's return or by cancellation, closes its connection: nothing of it reaches the next request.
 package final class HTTPClient: Sendable {
-    private let engine: TransferEngine
+    let engine: TransferEngine
 
     package init(loop: EventLoop = .next()) {
         engine = TransferEngine(loop: loop)

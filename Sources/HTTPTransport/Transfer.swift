@@ -36,9 +36,13 @@ final class Transfer {
 
     var raw: UnsafeMutableRawPointer { easy.raw }
 
-    init(_ request: HTTPRequest) throws(HTTPTransportError) {
+    /// Whether it only connects: its connection then lives as long as its handle is in the multi handle.
+    let isBare: Bool
+
+    init(_ request: HTTPRequest, isBare: Bool = false) throws(HTTPTransportError) {
         place = request.place
-        easy = try EasyHandle(request)
+        self.isBare = isBare
+        easy = try EasyHandle(request, isBare: isBare)
         let context = Unmanaged.passUnretained(self).toOpaque()
         ccurl_setopt_write(
             easy.raw,
@@ -116,7 +120,7 @@ final class Transfer {
         return bytes.count
     }
 
-    private func failure(_ code: CURLcode) -> HTTPTransportError {
+    func failure(_ code: CURLcode) -> HTTPTransportError {
         let reason = easy.errorText ?? String(cString: curl_easy_strerror(code))
         return HTTPTransportError(HTTPTransportError.Code(code), "\(place): \(reason).")
     }

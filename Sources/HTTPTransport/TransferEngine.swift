@@ -14,6 +14,7 @@ actor TransferEngine {
     private var lastNumber = 0
     private var watched: Set<Int32> = []
     private var timer: EventLoop.TimerID?
+    private var sockets: [ID: BareSocket] = [:]
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -41,9 +42,9 @@ actor TransferEngine {
 
     // MARK: For the client
 
-    func start(_ request: HTTPRequest) throws -> ID {
+    func start(_ request: HTTPRequest, isBare: Bool = false) throws -> ID {
         try Task.checkCancellation()
-        let transfer = try Transfer(request)
+        let transfer = try Transfer(request, isBare: isBare)
         lastNumber += 1
         let id = ID(number: lastNumber)
         transfers[id] = transfer
@@ -88,8 +89,68 @@ actor TransferEngine {
     /// Forgets the transfer, and closes its connection if it has not come to its end. Idempotent.
     func end(_ id: ID) {
         guard let transfer = transfers.removeValue(forKey: id) else { return }
+        sockets.removeValue(forKey: id)?.end(loop)
         detach(transfer)
         transfer.wake()
+    }
+
+    // MARK: Connections without HTTP
+
+    /// Connects, in TLS where the URL says so, and says nothing.
+    func connect(_ request: HTTPRequest) async throws -> ID {
+        let id = try start(request, isBare: true)
+        while let transfer = transfers[id] {
+            switch transfer.ending {
+            case .failed(let error):
+                end(id)
+                throw error
+            case .whole:
+                var descriptor = curl_socket_t(-1)
+                let code = ccurl_active_socket(transfer.raw, &descriptor)
+                guard code == CURLE_OK, descriptor >= 0 else {
+                    let error = transfer.failure(code)
+                    end(id)
+                    throw error
+                }
+                if watched.remove(descriptor) != nil { loop.unwatch(descriptor) }
+                sockets[id] = BareSocket(descriptor)
+                return id
+            case nil: try await change(of: id, transfer)
+            }
+        }
+        throw CancellationError()
+    }
+
+    /// At least one byte; `nil` once the server has closed its side. One caller at a time.
+    func receive(_ id: ID, upTo limit: Int) async throws -> [UInt8]? {
+        while let transfer = transfers[id] {
+            var code = CURLE_OK
+            let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+                code = curl_easy_recv(transfer.raw, buffer.baseAddress, limit, &count)
+                if code != CURLE_OK { count = 0 }
+            }
+            switch code {
+            case CURLE_OK: return bytes.isEmpty ? nil : bytes
+            case CURLE_AGAIN: try await sockets[id]?.readiness(for: .read, on: loop)
+            default: throw transfer.failure(code)
+            }
+        }
+        throw CancellationError()
+    }
+
+    /// Returns once the kernel has all of it. One caller at a time; to cancel it is to leave the connection.
+    func send(_ bytes: [UInt8], to id: ID) async throws {
+        var sent = 0
+        while sent < bytes.count {
+            guard let transfer = transfers[id] else { throw CancellationError() }
+            var count = 0
+            let code = bytes[sent...].withUnsafeBytes { curl_easy_send(transfer.raw, $0.baseAddress, $0.count, &count) }
+            switch code {
+            case CURLE_OK: sent += count
+            case CURLE_AGAIN: try await sockets[id]?.readiness(for: .write, on: loop)
+            default: throw transfer.failure(code)
+            }
+        }
     }
 
     // MARK: Inside
@@ -129,7 +190,8 @@ actor TransferEngine {
             let (kind, raw, result) = (message.pointee.msg, message.pointee.easy_handle, message.pointee.data.result)
             guard kind == CURLMSG_DONE, let raw, let id = running[raw], let transfer = transfers[id] else { continue }
             transfer.finish(result)
-            detach(transfer)
+            // The connection of one that only connects is closed with its handle.
+            if !transfer.isBare || result != CURLE_OK { detach(transfer) }
         }
     }
 

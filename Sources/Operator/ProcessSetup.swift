@@ -11,6 +11,9 @@ package enum ProcessSetup {
         signal(SIGPIPE, SIG_IGN)
     }
 
+    /// Before this process becomes another program: what is ignored would stay so.
+    package static func restoreSignals() { signal(SIGPIPE, SIG_DFL) }
+
     /// Lets a server have as many descriptors as it may, at most 65 536: each open stream is one, and the usual 1024
     /// are for programs that still call `select`.
     package static func raiseDescriptorLimit() {

@@ -10,12 +10,13 @@ enum Guest {
     static let runner = "/opt/martlet/martlet-runner"
     static let runtimes = "/opt/martlet/runtimes"
 
-    /// sshd's configuration. `MaxSessions` bounds shells and commands of one connection, not forwarded ones.
+    /// sshd's configuration. Of the three files of keys the first is the gateway's, the second the user's own, the third what
+    /// gateways write there for the user. `MaxSessions` bounds shells and commands of one connection, not forwarded ones.
     /// - Parameter directory: of host key and `authorized_keys`. Unless root owns it, sshd must not look (`isStrict`).
     static func sshdConfiguration(directory: String, isStrict: Bool) -> String {
         """
         HostKey \(directory)/host_ed25519
-        AuthorizedKeysFile \(directory)/authorized_keys
+        AuthorizedKeysFile \(directory)/authorized_keys .ssh/authorized_keys .ssh/authorized_keys2
         AllowUsers \(user)
         AuthenticationMethods publickey
         PasswordAuthentication no

@@ -22,7 +22,8 @@ struct Martlet: AsyncParsableCommand {
             CommandGroup(
                 name: "Client",
                 subcommands: [
-                    RunCommand.self, CopyCommand.self, VMCommand.self, EnvCommand.self, QuotaCommand.self,
+                    RunCommand.self, CopyCommand.self, SSHCommand.self, SSHConfigCommand.self, KeyCommand.self,
+                    VMCommand.self, EnvCommand.self, QuotaCommand.self,
                     TokenCommand.self,
                     RuntimesCommand.self, EditorCommand.self, AdminCommand.self,
                 ]),

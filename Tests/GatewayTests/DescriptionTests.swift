@@ -1,10 +1,10 @@
 import Cryptography
-import Fleet
 import Foundation
 import Logging
 import NIOCore
 import Testing
 
+@testable import Fleet
 @testable import Gateway
 
 /// What the server says of itself, against what it is.
@@ -103,6 +103,12 @@ enum Samples {
                     token: "t", id: TokenID(), name: "n", scopes: [], createdAt: .now, lastUsedAt: nil, expiresAt: nil,
                     revokedAt: nil), "Token"
             ), (UploadView(id: "12345678", offset: 1), "Upload"),
+            (
+                SSHKeyView(
+                    SSHKey(
+                        id: SSHKeyID(), userID: UserID(), name: "n", publicKey: "ssh-ed25519 A", fingerprint: "SHA256:",
+                        createdAt: .now)), "SSHKey"
+            ),
         ]
     }
 }

@@ -1,3 +1,4 @@
+import Cryptography
 import Foundation
 import JobQueue
 import PostgreSQL
@@ -143,11 +144,15 @@ private struct Belongings {
         let host = try await bench.fleet.hosts.add(
             name: "host-1", address: "192.0.2.1", capacity: MachineSize(vcpus: 1, memoryMb: 1_024, diskMb: 1_024),
             by: .system("test"))
+        let key = try await bench.fleet.sshKeys.add(
+            SSHPublicKey(SSHKeyPair.generate(comment: "").publicKey), name: "secret-key", for: owner,
+            by: .system("test"))
         try await bench.fleet.unknownVMs.record(["i-1": "secret-vm"], of: "local")
         self.bench = bench
         self.slug = slug
         names = [
             "slug": [slug, id], "executions.id": [execution], "tokens.id": ["\(token.id)"],
+            "ssh-keys.id": ["\(key.id)"],
             "files.path": ["secret-file"], "executions.before": [execution], "environments.after": [id],
             "audit.before": ["1"],
             "user": ["\(owner)", "owner"], "vm": [slug, id], "host": ["host-1", "\(host.id)"],
@@ -156,7 +161,7 @@ private struct Belongings {
         ]
         secrets = [
             slug, id, "secret-name", "SECRET_NAME", "secret-code", "secret-line", "\(owner)", "\(token.id)", execution,
-            "host-1", "192.0.2.1", "secret-vm",
+            "host-1", "192.0.2.1", "secret-vm", "secret-key", key.fingerprint, "\(key.id)",
         ]
     }
 
@@ -179,6 +184,7 @@ private struct Belongings {
             "PATCH /v1/environments/{slug}": [#"{"name":"mine"}"#],
             "PUT /v1/files/{path}": ["the stranger's\n"], "PATCH /v1/files/{path}": [#"{"moveTo":"mine"}"#],
             "POST /v1/environments": [#"{"name":"mine"}"#], "POST /v1/tokens": [#"{"name":"mine"}"#],
+            "POST /v1/ssh-keys": [#"{"key":"mine"}"#],
             "POST /v1/executions/{id}/stdin": ["the stranger's\n"],
         ]
     }

@@ -31,7 +31,7 @@ struct MyVMRoutes: Sendable {
                 }
                 let hasFlavors = configuration.provider == "ovh"
                 try await shell.show(
-                    exchange, "my-vm", title: "My VM", section: .vm, caller: caller, scripts: ["my-vm.js"],
+                    exchange, "my-vm", title: "My VM", section: .vm, caller: caller, scripts: ["my-vm.js", "ssh.js"],
                     styles: ["my-vm.css"], context: context,
                     data: Page(
                         environments: environments, quota: try await quota, provider: configuration.provider,

@@ -135,6 +135,8 @@ struct Blueprint: Sendable {
         try archive.addFile(
             "martlet/host_ed25519", spec.hostKey.privateKey, mode: 0o600, owner: isNested ? Guest.nestedRoot : 0)
         try archive.addFile("martlet/authorized_keys", spec.authorizedKeys.map { $0 + "\n" }.joined(), mode: 0o644)
+        try archive.addFile(
+            "martlet/sshd_config", Guest.sshdConfiguration(directory: Self.settings, isStrict: true), mode: 0o644)
         try archive.addFile("martlet/runner.json", runner.json(), mode: 0o600)
         return archive.finished()
     }

@@ -91,7 +91,7 @@ struct ImageContext: Sendable {
             FROM \(base)
             RUN mkdir -p /usr/share/man/man1 && apt-get update \\
                 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \\
-                    bash ca-certificates openssh-server procps \(packages.joined(separator: " ")) \\
+                    bash ca-certificates openssh-server procps rsync \(packages.joined(separator: " ")) \\
                 && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /etc/ssh/ssh_host_*
             RUN groupadd --gid \(Guest.userID) \(Guest.user) \\
                 && useradd --uid \(Guest.userID) --gid \(Guest.userID) --create-home --home-dir \(Guest.home) \\

@@ -35,7 +35,7 @@ function idle(vm) {
   if (vm.state !== 'running') return '–'
   if (!why) return '…'
   if (why.runningExecutions) return `not while ${why.runningExecutions === 1 ? 'a program runs' : `${why.runningExecutions} programs run`}`
-  if (why.openSessions) return 'not while a terminal is open'
+  if (why.openSessions) return 'not while a terminal or an SSH connection is open'
   if (!why.idleStopAt) return 'never, on your tier'
   return el('span', { title: new Date(why.idleStopAt).toLocaleString() }, `${ago(why.idleStopAt)}, if nobody uses it`)
 }
