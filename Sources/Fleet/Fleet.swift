@@ -55,7 +55,7 @@ package final class Fleet: Sendable {
     package static var migrations: [Migration] {
         [
             Schema.users, Schema.environments, Schema.executions, Schema.hosts, Schema.fleet, Schema.unknownVMs,
-            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples, Schema.network, Schema.sshKeys,
+            Schema.setups, Schema.webSessions, Schema.routes, Schema.samples, Schema.sshKeys, Schema.network,
         ]
     }
 
