@@ -41,6 +41,7 @@ let package = Package(
 
         .target(name: "Cryptography", dependencies: ["CCrypto"], swiftSettings: settings),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", "EventLoop"], swiftSettings: settings),
+        .target(name: "WebSocket", dependencies: ["Cryptography"], swiftSettings: settings),
         .target(
             name: "SSH", dependencies: ["CLibSSH2", "Cryptography", "EventLoop", logging], swiftSettings: settings),
         .target(
@@ -72,7 +73,7 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "Cryptography", "EventLoop", "Execution", "Fleet", "JobQueue", "PostgreSQL", "Redis", "SSH",
-                "Telemetry",
+                "Telemetry", "WebSocket",
                 lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -169,7 +170,7 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Cryptography", "EventLoop", "Execution", "Fleet", "Gateway", "JobQueue", "PostgreSQL", "Redis", "SSH",
-                "Telemetry", "TestSupport", lifecycle, logging,
+                "Telemetry", "TestSupport", "WebSocket", lifecycle, logging,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -182,6 +183,7 @@ let package = Package(
             ],
             exclude: ["Browser"], swiftSettings: settings),
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop"], swiftSettings: settings),
+        .testTarget(name: "WebSocketTests", dependencies: ["WebSocket"], swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
         .testTarget(
             name: "CryptographyTests", dependencies: ["Cryptography", "EventLoop"], swiftSettings: settings),

@@ -13,11 +13,13 @@ package struct ServiceError: Error, CustomStringConvertible {
         case notAcceptable = "not_acceptable"
         case routeNotFound = "route_not_found"
         case methodNotAllowed = "method_not_allowed"
+        case upgradeRequired = "upgrade_required"
         // The caller
         case unauthenticated
         case forbidden
         case crossSite = "cross_site"
         case tooManyExecutions = "too_many_executions"
+        case tooManySockets = "too_many_sockets"
         case rateLimited = "rate_limited"
         case quotaExceeded = "quota_exceeded"
         case limitExceeded = "limit_exceeded"
@@ -27,6 +29,8 @@ package struct ServiceError: Error, CustomStringConvertible {
         case environmentNotFound = "environment_not_found"
         case executionNotFound = "execution_not_found"
         case executionNotRunning = "execution_not_running"
+        case terminalNotFound = "terminal_not_found"
+        case tooManyTerminals = "too_many_terminals"
         case tokenNotFound = "token_not_found"
         case userNotFound = "user_not_found"
         case hostNotFound = "host_not_found"

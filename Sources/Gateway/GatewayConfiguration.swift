@@ -33,6 +33,7 @@ package struct GatewayConfiguration: Sendable {
     /// Most output all such executions may hold together.
     package var bufferedOutputTotal = 512 << 20
 
+    var webSockets = WebSocketLimits()
     package var trpc = TRPCConfiguration()
     /// What the provider offers. Nothing, unless whoever knows the provider says so.
     package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })

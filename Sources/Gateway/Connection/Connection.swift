@@ -54,9 +54,11 @@ struct ConnectionSetup: ServerChildChannel {
             limits.maxHeaderFieldSize = configuration.headerLimit
             limits.maxHeaderListSize = configuration.headerLimit
             limits.maxHeaderFieldCount = 200
-            try pipeline.configureHTTPServerPipeline(
-                withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
-                withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
+            try pipeline.addHandler(HTTPResponseEncoder())
+            // What a client sends behind a request that asks for a tunnel is the tunnel's.
+            try pipeline.addHandler(
+                ByteToMessageHandler(
+                    HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits)))
             let clientLeft = Latch()
             let closed = Latch()
             try pipeline.addHandler(

@@ -11,6 +11,8 @@ import NIOHTTP1
 ///   HTTP/1.0 or asked for an upgrade (NIO's decoder parses nothing after such a request), or the server shuts down.
 /// * It is closed in two steps: our side first, the rest once the client has closed or `lingerTimeout` is over.
 ///   Closing at once with bytes unread makes the kernel reset the connection, and the client may lose our answer.
+/// * After a response of 101 it is a tunnel: HTTP's decoder and encoder leave the pipeline, bytes come in as parts of a
+///   body and go out as such, and the end of the response closes it as above. Nobody times it but who uses it.
 /// * A client that closes its sending side (FIN) counts as gone (``clientLeft``): most are, and a run nobody reads
 ///   must end. What it asked before is answered all the same. ``closed`` opens when the connection is no more.
 final class ConnectionHandler: ChannelDuplexHandler {
@@ -29,6 +31,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case betweenRequests
         case inHead  // its first bytes have come
         case inRequest
+        case tunnel
         case lingering  // the last answer is out or under way; what comes is dropped
     }
 
@@ -101,6 +104,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if phase == .lingering { return }
         sawPart = true
+        if phase == .tunnel { return context.fireChannelRead(data) }
         switch unwrapInboundIn(data) {
         case .head(let head):
             phase = .inRequest
@@ -128,6 +132,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
+        case .head(let head) where head.status == .switchingProtocols:
+            context.writeAndFlush(data, promise: promise)
+            beginTunnel(context)
         case .head(var head) where head.status.code >= 200:
             let request = pending.first
             if request?.isLast != false || head.headers["connection"].contains("close") { closesAfterResponse = true }
@@ -138,7 +145,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             context.write(data, promise: promise)
         case .end:
             _ = pending.popFirst()
-            if closesAfterResponse {
+            if closesAfterResponse || phase == .tunnel {
                 linger(after: data, promise, context)
             } else {
                 context.write(data, promise: promise)
@@ -156,6 +163,24 @@ final class ConnectionHandler: ChannelDuplexHandler {
             setDeadline(in: lingerTimeout, context)
         }
         context.writeAndFlush(end, promise: flushed)
+    }
+
+    // MARK: Tunnels
+
+    /// The decoder stopped after the request that asked for this; what has come behind it is handed on when it leaves.
+    private func beginTunnel(_ context: ChannelHandlerContext) {
+        phase = .tunnel
+        deadline = nil
+        let pipeline = context.pipeline.syncOperations
+        do {
+            let encoder = try pipeline.context(handlerType: HTTPResponseEncoder.self)
+            let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            try pipeline.addHandler(TunnelHandler(), position: .before(self))
+            pipeline.removeHandler(context: encoder, promise: nil)
+            pipeline.removeHandler(context: decoder, promise: nil)
+        } catch {
+            context.close(promise: nil)
+        }
     }
 
     // MARK: Time
@@ -185,8 +210,27 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case .inHead:
             phase = .lingering  // what else arrives of that head is of no use
             context.fireErrorCaught(HeaderTimeout())
-        case .betweenRequests, .inRequest, .lingering:
+        case .betweenRequests, .inRequest, .tunnel, .lingering:
             context.close(promise: nil)
+        }
+    }
+}
+
+/// In the place of HTTP's decoder and encoder: bytes are parts of a body that never ends.
+private final class TunnelHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = ByteBuffer
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.fireChannelRead(wrapInboundOut(.body(unwrapInboundIn(data))))
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .body(.byteBuffer(let bytes)): context.write(wrapOutboundOut(bytes), promise: promise)
+        case .body(.fileRegion), .head, .end: context.write(wrapOutboundOut(ByteBuffer()), promise: promise)
         }
     }
 }

@@ -19,8 +19,8 @@ final class Exchange: Sendable {
     let target: RequestTarget
     let id: String  // of the request, for whoever looks for it in the log
     let logger: Logger
-    private let parts: RequestParts
-    private let connection: Connection
+    fileprivate let parts: RequestParts
+    fileprivate let connection: Connection
     private let phase = Mutex(Phase.waiting)
     private let admission = Mutex<(Admission, Tier)?>(nil)
 
@@ -182,6 +182,13 @@ final class Exchange: Sendable {
         return ResponseStream(exchange: self)
     }
 
+    /// Answers 101. From then on bytes go both ways as they are, until ``Tunnel/finish()`` or ``Tunnel/cut()``.
+    func tunnel(headers: HTTPFields) async throws -> Tunnel {
+        begin(.switchingProtocols, headers)
+        connection.channel.flush()
+        return Tunnel(exchange: self)
+    }
+
     private func begin(_ status: HTTPResponse.Status, _ headers: HTTPFields) {
         let isFirst = phase.withLock { phase in
             guard case .waiting = phase else { return false }
@@ -275,6 +282,36 @@ struct ResponseStream {
     func finishRegardless(_ bytes: ByteBuffer, trailers: HTTPFields? = nil) async {
         await Task { try? await finish(bytes, trailers: trailers) }.value
     }
+}
+
+/// A connection that has left HTTP behind.
+struct Tunnel: Sendable {
+    fileprivate let exchange: Exchange
+
+    /// The next bytes; `nil` once the client has closed its sending side, or the connection is gone. To be called by one
+    /// task at a time. What is not read stays in the socket, and so holds up whoever sends it.
+    func read() async throws -> ByteBuffer? {
+        do {
+            return try await exchange.parts.raw()
+        } catch let error where !(error is CancellationError) {
+            return nil
+        }
+    }
+
+    /// Returns when the kernel has all of it; not before, whoever is cancelled: bytes cannot be taken back. What may
+    /// hang must be ended by ``cut()``.
+    func write(_ bytes: ByteBuffer) async throws {
+        try await exchange.connection.channel.writeAndFlush(HTTPResponsePart.body(bytes)).get()
+    }
+
+    /// Says that nothing more is written, and lets the client close.
+    func finish() async { try? await exchange.end(nil) }
+
+    /// Ends the connection at once, and with it whatever waits for it.
+    func cut() { exchange.connection.channel.close(promise: nil) }
+
+    /// Returns when the client has closed its sending side or is gone.
+    func clientLeft() async throws { try await exchange.connection.clientLeft.wait() }
 }
 
 extension ServiceError {

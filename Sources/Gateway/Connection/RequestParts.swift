@@ -74,5 +74,18 @@ final class RequestParts: @unchecked Sendable {
     }
 }
 
+extension RequestParts {
+    /// What comes once the connection is a tunnel (``ConnectionHandler``); `nil` at its end.
+    func raw() async throws -> ByteBuffer? {
+        while let part = try await iterator.next() {
+            switch part {
+            case .body(let bytes): return bytes
+            case .head, .end: position = .betweenRequests  // that of the request itself
+            }
+        }
+        return nil
+    }
+}
+
 /// The client closed the connection, or its sending side, before it had its answer.
 struct ClientLeft: Error {}

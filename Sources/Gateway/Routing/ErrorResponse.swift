@@ -2,6 +2,7 @@ import Fleet
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
+import WebSocket
 
 extension ServiceError.Code {
     /// What the code is in HTTP. No `default`: a new code does not compile until it is answered.
@@ -17,9 +18,10 @@ extension ServiceError.Code {
         case .notAcceptable: .notAcceptable
         case .unauthenticated: .unauthorized
         case .forbidden, .quotaExceeded, .crossSite: .forbidden
-        case .tooManyExecutions, .rateLimited: .tooManyRequests
+        case .tooManyExecutions, .tooManySockets, .tooManyTerminals, .rateLimited: .tooManyRequests
+        case .upgradeRequired: .upgradeRequired
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
-            .queueNotFound, .jobNotFound, .vmNotFound:
+            .queueNotFound, .jobNotFound, .vmNotFound, .terminalNotFound:
             .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
@@ -65,6 +67,9 @@ extension ServiceError {
         var headers: HTTPFields = [.contentType: "application/json"]
         switch code.status {
         case .tooManyRequests, .serviceUnavailable: headers[.retryAfter] = "1"
+        case .upgradeRequired:
+            headers[.upgrade] = "websocket"
+            headers[.webSocketVersion] = WebSocketHandshake.version
         default: break
         }
         // What was too large is not read on to find the next request.

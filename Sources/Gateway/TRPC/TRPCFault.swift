@@ -87,9 +87,10 @@ extension ServiceError.Code {
         case .unsupportedMediaType: .unsupportedMediaType
         case .unauthenticated: .unauthorized
         case .forbidden, .quotaExceeded, .crossSite: .forbidden
-        case .tooManyExecutions, .rateLimited: .tooManyRequests
+        case .tooManyExecutions, .tooManySockets, .tooManyTerminals, .rateLimited: .tooManyRequests
+        case .upgradeRequired: .badRequest
         case .routeNotFound, .environmentNotFound, .executionNotFound, .tokenNotFound, .userNotFound, .hostNotFound,
-            .queueNotFound, .jobNotFound, .vmNotFound:
+            .queueNotFound, .jobNotFound, .vmNotFound, .terminalNotFound:
             .notFound
         case .methodNotAllowed: .methodNotSupported
         case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
