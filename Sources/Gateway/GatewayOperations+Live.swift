@@ -82,7 +82,7 @@ extension GatewayOperations {
             files: { caller, environment, requestID, body in
                 try await execution.withFiles(of: environment, caller: caller, requestID: requestID, body)
             },
-            environments: .live(fleet, providers: providers),
+            terminals: .live(execution), environments: .live(fleet, providers: providers),
             administered: fleet, sessions: .live(fleet),
             unreachable: { await fleet.unreachable() })
     }

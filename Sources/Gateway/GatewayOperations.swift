@@ -47,6 +47,7 @@ struct GatewayOperations: Sendable {
             throw ServiceError(.serviceUnavailable, "No files are served here.", hint: "Ask another gateway.")
         }
 
+    var terminals = TerminalOperations.none
     var environments: EnvironmentOperations
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?

@@ -11,7 +11,8 @@ import Testing
             "signing_in", "streaming", "cancelling", "typing", "waking", "my_vm", "administering", "hostile_output",
             "long_output",
             "colouring",
-            "keyboard", "accessibility",
+            "keyboard", "accessibility", "terminal_use", "terminal_again", "terminal_output", "terminal_hostile",
+            "terminal_sights",
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
 }

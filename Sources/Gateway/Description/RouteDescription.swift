@@ -7,6 +7,7 @@ struct RouteDescription: Sendable {
         case executions = "Executions"
         case environments = "Environments"
         case files = "Files"
+        case terminals = "Terminals"
         case vm = "Your VM"
         case tokens = "Tokens"
         case account = "Account"

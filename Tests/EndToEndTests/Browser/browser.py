@@ -116,12 +116,13 @@ def main():
     url, token, link, scenario = sys.argv[1:5]
     directory = sys.argv[5] if len(sys.argv) > 5 else "."
     import scenarios
+    import terminals
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         site = Site(url, token, link, directory, chromium)
         try:
-            getattr(scenarios, scenario)(site)
+            next(getattr(module, scenario) for module in (scenarios, terminals) if hasattr(module, scenario))(site)
         except BaseException:
             traceback.print_exc()
             if site.page:
