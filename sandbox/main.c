@@ -49,6 +49,7 @@ static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "                           (--listen-fd N | --listen-port N) [--unroute] [--nest]\n"
                             "       and with either: [--egress-fd N]\n"
                             "       martlet-runner nest\n"
+                            "       martlet-runner terminal start|list|end ID\n"
                             "\n"
                             "serve  answers run requests on the loopback port of its configuration.\n"
                             "init   does the same as the first process of a VM, and gives each connection accepted\n"
@@ -134,9 +135,11 @@ int main(int count, char **words)
         return printf("martlet-runner %s\n", MARTLET_VERSION) < 0;
     if (!strcmp(mode, "nest"))
         return !nest_works();
+    if (!strcmp(mode, "terminal"))
+        return terminal_main(count - 1, words + 1);
     bool is_init = !strcmp(mode, "init");
     if (!is_init && strcmp(mode, "serve"))
-        misuse("say serve, init or nest");
+        misuse("say serve, init, nest or terminal");
     struct options options = parse_options(count - 1, words + 1);
     bool has_ssh = options.ssh.program && options.ssh.config;
     if (is_init != has_ssh || is_init != ((options.ssh.listener >= 0) != (options.listen_port > 0)))

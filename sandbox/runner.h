@@ -526,4 +526,8 @@ pid_t ssh_hand_off(const struct ssh *ssh, int socket);
 /* One step's --version output, for `runtimes`; in runtime.c. */
 json_t *runtimes_describe(struct runner *runner);
 
+/* ---- terminal.c: shells that outlive connections ---------------------------------------------- */
+
+int terminal_main(int count, char **words);
+
 #endif

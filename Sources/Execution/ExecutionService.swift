@@ -18,6 +18,8 @@ package struct ExecutionConfiguration: Sendable {
     package var maximumSessions = 1_024
     /// What is installed in VMs that were made without a runner; nil: nothing.
     package var runner: RunnerFiles?
+    /// Where it is then, and wherever else it is there from the beginning.
+    package var runnerInVM = "/opt/martlet/martlet-runner"
     package var observer = ExecutionObserver.none
 
     package init(gatewayID: String, provider: String) {
@@ -144,7 +146,7 @@ package final class ExecutionService: Sendable {
     }
 
     /// The environment named, if it is the caller's; else the caller's own VM, which is created if there is none.
-    private func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
+    func resolve(_ name: String?, caller: Caller, requestID: String) async throws -> Environment {
         let routes = fleet.environments.routes
         if let kept = routes.environment(name, of: caller.userID) { return kept }
         let epoch = routes.epoch

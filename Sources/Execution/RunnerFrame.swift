@@ -6,6 +6,7 @@ enum RunnerFrame {
         case stdin = 2
         case stdinEnd = 3
         case signal = 4
+        case window = 5
     }
 
     enum Kind: UInt8 {

@@ -82,7 +82,8 @@ extension GatewayOperations {
             files: { caller, environment, requestID, body in
                 try await execution.withFiles(of: environment, caller: caller, requestID: requestID, body)
             },
-            ssh: .live(execution, fleet), environments: .live(fleet, providers: providers),
+            ssh: .live(execution, fleet), terminals: .live(execution),
+            environments: .live(fleet, providers: providers),
             administered: fleet, sessions: .live(fleet),
             unreachable: { await fleet.unreachable() })
     }

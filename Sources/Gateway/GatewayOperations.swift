@@ -48,7 +48,7 @@ struct GatewayOperations: Sendable {
         }
 
     var ssh = SSHOperations.none
-
+    var terminals = TerminalOperations.none
     var environments: EnvironmentOperations
     /// What admins see and handle: all of it, whence no list of functions. `nil`: nothing.
     var administered: Fleet?

@@ -65,8 +65,10 @@ package struct GatewayService: Service {
             authentication: Authentication(authenticate: operations.authenticate))
         let gate = WebSocketGate(limits: configuration.webSockets, isShuttingDown: isShuttingDown)
         let executions = ExecutionRoutes(operations: operations, configuration: configuration, budget: budget)
+        let gate = WebSocketGate(limits: configuration.webSockets, isShuttingDown: isShuttingDown)
+        let terminals = TerminalRoutes(operations: operations.terminals, configuration: configuration, gate: gate)
         return DescriptionRoutes.describing(
-            executions.routes
+            executions.routes + terminals.routes
                 + EnvironmentRoutes(
                     operations: operations.environments, executions: executions, configuration: configuration
                 ).routes

@@ -30,6 +30,18 @@ extension Doctor {
                     "programs", "missing: \(missing.map(\.0).joined(separator: ", "))",
                     hint: "apt-get install \(missing.map(\.1).joined(separator: " "))")
             ]
+        // What pages load in browsers: a file that the package brings, and its name.
+        let libraries = [
+            ("/usr/share/javascript/codemirror/addon/mode/simple.js", "libjs-codemirror"),
+            ("/usr/share/javascript/xterm/xterm.css", "libjs-xterm"),
+            ("/usr/share/nodejs/xterm/lib/public/Terminal.js", "node-xterm"),
+        ].filter { !files.fileExists(atPath: $0.0) }.map(\.1)
+        findings.append(
+            libraries.isEmpty
+                ? .ok("pages", "all that they load in browsers is installed")
+                : .warn(
+                    "pages", "they do without \(libraries.joined(separator: ", "))",
+                    hint: "apt-get install \(libraries.joined(separator: " ")), and start Martlet again."))
         do {
             _ = try RuntimeCatalog(directory: settings.runtimes)
             findings.append(.ok("runtimes", "the languages in '\(settings.runtimes)' are well described"))

@@ -33,7 +33,8 @@ package struct WebSocketFrame: Equatable, Sendable {
         guard let code, code.mayBeSent else { return WebSocketFrame(.close) }
         var text = reason
         while text.utf8.count > controlLimit - 2 { text.removeLast() }
-        return WebSocketFrame(.close, [UInt8(code.rawValue >> 8), UInt8(truncatingIfNeeded: code.rawValue)] + text.utf8)
+        return WebSocketFrame(
+            .close, [UInt8(code.rawValue >> 8), UInt8(truncatingIfNeeded: code.rawValue)] + text.utf8)
     }
 
     /// The most that a control frame carries (RFC 6455, 5.5).

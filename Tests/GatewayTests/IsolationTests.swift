@@ -157,7 +157,7 @@ private struct Belongings {
             "audit.before": ["1"],
             "user": ["\(owner)", "owner"], "vm": [slug, id], "host": ["host-1", "\(host.id)"],
             "queue": [bench.fleet.provisionQueue.name], "job": [environment.pendingJob?.id ?? "1"],
-            "token": ["\(token.id)"], "provider": ["local"], "instance": ["i-1"],
+            "token": ["\(token.id)"], "terminal": ["secret-shell"], "provider": ["local"], "instance": ["i-1"],
         ]
         secrets = [
             slug, id, "secret-name", "SECRET_NAME", "secret-code", "secret-line", "\(owner)", "\(token.id)", execution,

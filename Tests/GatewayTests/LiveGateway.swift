@@ -174,6 +174,19 @@ final class RawClient {
         }
     }
 
+    /// As they are, text or not.
+    func read(bytes count: Int) async throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        _ = try await read {
+            guard $0.count >= count else { return nil }
+            bytes = Array($0[..<count])
+            return count
+        } describing: {
+            "\(count) bytes"
+        }
+        return bytes
+    }
+
     /// Reads to the end.
     func readToEnd() async throws -> String {
         try await read { [unowned self] in

@@ -52,6 +52,7 @@ import Testing
             }
             var configuration = ExecutionConfiguration(gatewayID: prefix, provider: "local")
             configuration.provisionTimeout = .milliseconds(300)
+            configuration.runnerInVM = RunnerServer.program
             let execution = try executionService(fleet, configuration)
             let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
             try await withGateway(

@@ -15,7 +15,7 @@ package struct RunnerServer: Sendable {
 
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path(percentEncoded: false)
-    private static var program: String { "\(root)/.build/sandbox/martlet-runner" }
+    package static var program: String { "\(root)/.build/sandbox/martlet-runner" }
     /// The programs' user: an id that nobody else on the machine has.
     package static let user = 4_611
 

@@ -22,7 +22,8 @@ import Testing
                 == [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0])
     }
 
-    @Test(arguments: [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 1 << 20]) func everyLengthComesBack(length: Int) throws
+    @Test(arguments: [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 1 << 20]) func everyLengthComesBack(length: Int)
+        throws
     {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let bytes = WebSocketFrame.binary(payload).encoded(mask: 0x0102_f3f4)
@@ -51,7 +52,8 @@ import Testing
     @Test(
         arguments: [
             ([0x81, 0x00], 1002, "no mask"), ([0xC1, 0x80, 0, 0, 0, 0], 1002, "a reserved bit"),
-            ([0x83, 0x80, 0, 0, 0, 0], 1002, "an unknown opcode"), ([0x80, 0x80, 0, 0, 0, 0], 1002, "nothing to continue"),
+            ([0x83, 0x80, 0, 0, 0, 0], 1002, "an unknown opcode"),
+            ([0x80, 0x80, 0, 0, 0, 0], 1002, "nothing to continue"),
             ([0x09, 0x80, 0, 0, 0, 0], 1002, "a ping in parts"), ([0x89, 0xFE, 0, 126], 1002, "a long ping"),
             ([0x82, 0xFE, 0, 5], 1002, "a length in too many bytes"),
             ([0x82, 0xFF, 0, 0, 0, 0, 0, 0, 1, 0], 1002, "a length in too many bytes"),

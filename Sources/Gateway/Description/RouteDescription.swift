@@ -8,6 +8,7 @@ struct RouteDescription: Sendable {
         case environments = "Environments"
         case files = "Files"
         case ssh = "SSH"
+        case terminals = "Terminals"
         case vm = "Your VM"
         case tokens = "Tokens"
         case account = "Account"

@@ -7,7 +7,7 @@ enum Schemas {
     static var all: [(String, JSONValue)] {
         [("Error", error), ("VM", vm), ("Execution", execution), ("ExecutionResult", executionResult)]
             + [("Event", event), ("ExecuteRequest", executeRequest), ("Runtime", runtime), ("LogLine", logLine)]
-            + [("Token", token), ("NewToken", newToken)] + environments + files + ssh + admin
+            + [("Token", token), ("NewToken", newToken)] + environments + files + ssh + terminals + admin
     }
 
     static let error = Schema.object(

@@ -55,6 +55,14 @@ package struct PageFiles: Sendable {
             let files = library.files(in: libraries)
             guard files.allSatisfy({ FileManager.default.isReadableFile(atPath: $0.path) }) else { continue }
             for file in files { try add(file.name, at: file.path) }
+            if let directory = library.modules(beside: libraries) {
+                guard let script = try ModuleBundle.script(of: directory, main: "public/Terminal", global: "Terminal")
+                else { continue }
+                let bytes = Array(script.utf8)
+                assets["xterm.js"] = Asset(
+                    contentType: "text/javascript; charset=utf-8", body: ByteBuffer(bytes: bytes))
+                digest += SHA256.hash(bytes)
+            }
             found.insert(library)
         }
         self.templates = templates
@@ -96,6 +104,7 @@ package struct PageFiles: Sendable {
 package enum BrowserLibrary: String, CaseIterable, Sendable {
     case codeMirror = "libjs-codemirror"
     case xterm = "libjs-xterm"
+    case xtermModules = "node-xterm"
 
     /// Where they lie, and what they are called as assets.
     func files(in directory: String) -> [(name: String, path: String)] {
@@ -108,6 +117,15 @@ package enum BrowserLibrary: String, CaseIterable, Sendable {
             ]
                 + Self.modes.map { ("codemirror-mode-\($0).js", "\(directory)/mode/\($0)/\($0).js") }
         case .xterm: return [("xterm.css", "\(directory)/xterm/xterm.css")]
+        case .xtermModules: return []
+        }
+    }
+
+    /// A directory of modules that are to be one script: Debian has the terminal's for Node.js only.
+    func modules(beside directory: String) -> String? {
+        switch self {
+        case .codeMirror, .xterm: nil
+        case .xtermModules: "\(directory)/../nodejs/xterm/lib"
         }
     }
 

@@ -12,7 +12,8 @@ struct PageRoutes: Sendable {
     /// `nil` where there are no pages.
     init?(operations: GatewayOperations, configuration: GatewayConfiguration) {
         guard let files = configuration.pages, let sessions = operations.sessions else { return nil }
-        shell = PageShell(files: files, sections: [.playground, .vm, .files, .admin], name: sessions.name)
+        shell = PageShell(
+            files: files, sections: [.playground, .vm, .terminal, .files, .admin], name: sessions.name)
         self.sessions = sessions
         self.operations = operations
         self.configuration = configuration
@@ -23,6 +24,7 @@ struct PageRoutes: Sendable {
             + SignInRoutes(shell: shell, sessions: sessions, configuration: configuration).routes
             + PlaygroundRoutes(shell: shell, operations: operations).routes
             + MyVMRoutes(shell: shell, operations: operations, configuration: configuration).routes
+            + TerminalPageRoutes(shell: shell, operations: operations).routes
             + FilePageRoutes(shell: shell, operations: operations).routes
             + AdminPageRoutes(shell: shell).routes
     }

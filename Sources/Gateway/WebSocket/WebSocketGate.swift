@@ -65,7 +65,8 @@ struct WebSocketGate: Sendable {
 
     private static func handshake(_ exchange: Exchange) throws(ServiceError) -> String {
         let fields = exchange.head.headerFields
-        let isAsked = fields[.upgrade]?.lowercased().split(separator: ",").contains { $0.trimmed == "websocket" } == true
+        let isAsked =
+            fields[.upgrade]?.lowercased().split(separator: ",").contains { $0.trimmed == "websocket" } == true
         guard isAsked, fields[.webSocketVersion] == WebSocketHandshake.version else {
             throw ServiceError(
                 .upgradeRequired, "\(exchange.target.path) speaks WebSocket, version 13, and nothing else.",
@@ -94,7 +95,8 @@ struct WebSocketGate: Sendable {
         throw ServiceError(
             .tooManySockets,
             own >= limits.ofOneCaller
-                ? "You have \(own) WebSockets open here, which is the most." : "This gateway has \(total) WebSockets open.",
+                ? "You have \(own) WebSockets open here, which is the most."
+                : "This gateway has \(total) WebSockets open.",
             hint: "Close one, or try again later.")
     }
 
@@ -164,7 +166,9 @@ struct WebSocketGate: Sendable {
         }
     }
 
-    private func close(_ socket: WebSocketChannel, _ tunnel: Tunnel, _ ending: WebSocketEnding, _ exchange: Exchange) async {
+    private func close(_ socket: WebSocketChannel, _ tunnel: Tunnel, _ ending: WebSocketEnding, _ exchange: Exchange)
+        async
+    {
         let cut = Task {
             try await Task.sleep(for: limits.closing)
             tunnel.cut()
