@@ -14,8 +14,8 @@ import Testing
             "long_output", "colouring", "keyboard",
             "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
             "files.by_keyboard", "files.sights",
-            "terminals.terminal_use", "terminals.terminal_again", "terminals.terminal_output", "terminals.terminal_hostile",
-            "terminals.terminal_sights",
+            "terminals.terminal_use", "terminals.terminal_again", "terminals.terminal_output",
+            "terminals.terminal_hostile", "terminals.terminal_sights",
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
 

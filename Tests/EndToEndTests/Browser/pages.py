@@ -21,6 +21,7 @@ PAGES = [
     Page("playground", "/", "#history a", "#history a"),
     Page("run", "/runs/{run}", "#run-facts dd", "main h1", shows_names=True),
     Page("my-vm", "/my-vm", "#audit tr", "#vm-facts dd", shows_names=True),
+    Page("terminal", "/terminal", "#state", "main h1"),
     Page("files", "/files", "#rows tr", "main h1"),
     Page("admin", "/admin", "#tiles .tile", "main h1", is_for_admins=True),
     Page("admin-vms", "/admin/vms", "#rows tr", "#filters", is_for_admins=True, shows_names=True),

@@ -1,10 +1,12 @@
 """What is shown of terminals, a function each. See browser.py."""
 
 import time
+from itertools import product
 
 from playwright.sync_api import expect
 
-from scenarios import SIGHTS, report
+from everywhere import report
+from pages import WIDTHS
 
 LINES = """(count) => { const { terminal } = window.shells.find((shell) => !shell.screen.hidden)
     const buffer = terminal._core.buffer, lines = []
@@ -157,7 +159,7 @@ def terminal_hostile(site):
 
 
 def terminal_sights(site):
-    for width, scheme in SIGHTS:
+    for width, scheme in product(WIDTHS, ("light", "dark")):
         with site.visit("/terminal", width=width, scheme=scheme) as page:
             opened(page)
             line(page, "clear; ls --color=always -la / | head -12")
