@@ -63,22 +63,21 @@ package struct GatewayService: Service {
         let metrics = MetricsRoutes(
             registry: registry, access: configuration.metricsAccess,
             authentication: Authentication(authenticate: operations.authenticate))
-        let gate = WebSocketGate(limits: configuration.webSockets, isShuttingDown: isShuttingDown)
         let executions = ExecutionRoutes(operations: operations, configuration: configuration, budget: budget)
         let gate = WebSocketGate(limits: configuration.webSockets, isShuttingDown: isShuttingDown)
         let terminals = TerminalRoutes(operations: operations.terminals, configuration: configuration, gate: gate)
-        return DescriptionRoutes.describing(
-            executions.routes + terminals.routes
-                + EnvironmentRoutes(
-                    operations: operations.environments, executions: executions, configuration: configuration
-                ).routes
-                + FileRoutes(operations: operations, configuration: configuration).routes
-                + SSHRoutes(operations: operations, configuration: configuration, gate: gate).routes
-                + VMRoutes(operations: operations, configuration: configuration).routes
-                + RuntimeRoutes(operations: operations).routes
-                + TokenRoutes(operations: operations, configuration: configuration).routes
-                + AdminRoutes(fleet: operations.administered, configuration: configuration).routes
-                + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes)
+        let environments = EnvironmentRoutes(
+            operations: operations.environments, executions: executions, configuration: configuration)
+        let files = FileRoutes(operations: operations, configuration: configuration)
+        let ssh = SSHRoutes(operations: operations, configuration: configuration, gate: gate)
+        let inVMs: [Route] = executions.routes + terminals.routes + environments.routes + files.routes + ssh.routes
+        let others: [Route] =
+            VMRoutes(operations: operations, configuration: configuration).routes
+            + RuntimeRoutes(operations: operations).routes
+            + TokenRoutes(operations: operations, configuration: configuration).routes
+            + AdminRoutes(fleet: operations.administered, configuration: configuration).routes
+            + HealthRoutes(operations: operations, isShuttingDown: isShuttingDown).routes + metrics.routes
+        return DescriptionRoutes.describing(inVMs + others)
     }
 
     /// Serves until the graceful shutdown is over or the task is cancelled. Throws if it cannot listen.
