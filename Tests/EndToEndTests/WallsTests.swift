@@ -24,6 +24,9 @@ import Testing
         for verdict in verdicts where !verdict.faults.isEmpty {
             Issue.record("\(verdict.group)/\(verdict.name), \(verdict.mode): \(verdict.faults.joined(separator: "; "))")
         }
+        for verdict in verdicts where verdict.expected == "nothing" {
+            print("left out: \(verdict.group)/\(verdict.name), \(verdict.mode): \(verdict.seen)")
+        }
         let attacks = try Attack.all(in: directory)
         let expected = names.isEmpty ? attacks : attacks.filter { names.contains($0.name) || names.contains($0.group) }
         #expect(verdicts.count == expected.reduce(0) { $0 + $1.modes.count }, "\(output.errorText)")
@@ -38,6 +41,8 @@ import Testing
         let name: String
         let group: String
         let mode: String
+        let expected: String
+        let seen: String
         let faults: [String]
         let milliseconds: Int
     }
