@@ -32,6 +32,16 @@ def opened(page, seconds=60):
     expect(page.locator("#state")).to_have_text("Connected", timeout=seconds * 1000)
 
 
+def cut(page):
+    page.evaluate("() => { window.before = shells[0].socket; before.close() }")
+
+
+def again(page):
+    """Another socket is open."""
+    page.wait_for_function("shells[0].socket && shells[0].socket !== window.before && shells[0].state === 'open'")
+    expect(page.locator("#state")).to_have_text("Connected")
+
+
 def line(page, command):
     page.keyboard.type(command)
     page.keyboard.press("Enter")
@@ -99,22 +109,22 @@ def terminal_again(site):
         opened(page)
         line(page, "KEPT=the-same; echo $$ > ~/pid; echo re''ady")
         until(page, "ready")
-        page.evaluate("shells[0].socket.close()")  # as a network does it: nobody told the page
-        opened(page)
+        cut(page)
+        again(page)
         line(page, "echo $KEPT-$(test $$ = $(cat ~/pid) && echo shell)")
         shown = until(page, "the-same-shell")
         assert "ready" in shown, "what was printed before is there again"
         page.context.set_offline(True)
-        page.evaluate("shells[0].socket.close()")
+        cut(page)
         expect(page.locator("#state")).to_contain_text("Connection lost")
         page.context.set_offline(False)
-        opened(page)
+        again(page)
         with site.visit("/terminal") as other:  # the same shell is found again, and taken over
             opened(other)
             until(other, "the-same-shell")
             expect(page.locator("#state")).to_have_text("Opened elsewhere")
         page.get_by_role("button", name="Connect again").click()
-        opened(page)
+        again(page)
         line(page, "echo ba''ck")
         until(page, "back")
     end_all(site)

@@ -49,8 +49,24 @@ class Shell {
 
   begin() {
     this.terminal.open(this.screen)
+    this.takeInsertions()
     this.fit()
     this.connect()
+  }
+
+  /** Text that comes without a key, as from a picker of symbols; xterm takes keys, compositions and pastes. */
+  takeInsertions() {
+    const { textarea } = this.terminal
+    let isKeyed = false  // what is inserted next is that of a key, which xterm has taken
+    textarea.addEventListener('keydown', () => { isKeyed = true }, true)
+    textarea.addEventListener('keyup', () => { isKeyed = false }, true)
+    textarea.addEventListener('input', (event) => {
+      const wasKeyed = isKeyed
+      isKeyed = false
+      if (wasKeyed || event.inputType !== 'insertText' || event.isComposing || !event.data) return
+      this.type(event.data)
+      textarea.value = ''
+    })
   }
 
   connect() {
