@@ -9,8 +9,7 @@ import Testing
     @Test(
         arguments: [
             "signing_in", "streaming", "streaming_on_a_phone", "cancelling", "typing", "waking", "my_vm",
-            "administering", "hostile_output",
-            "long_output", "colouring", "keyboard",
+            "administering", "hostile_output", "long_output", "colouring", "keyboard",
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
 
@@ -33,7 +32,7 @@ enum Browser {
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": martlet.directory,
             "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
         ]
-        let output = try await ChildProcess.run(command, deadline: .seconds(300), limit: 16 << 20)
+        let output = try await ChildProcess.run(command, deadline: .seconds(600), limit: 16 << 20)
         #expect(output.ending == .exited(0), "\(scenario): \(output.text)\n\(output.errorText)")
         for line in output.text.split(separator: "\n") { print("\(scenario): \(line)") }
     }
