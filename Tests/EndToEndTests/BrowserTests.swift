@@ -10,8 +10,7 @@ import Testing
     @Test(
         arguments: [
             "signing_in", "streaming", "streaming_on_a_phone", "cancelling", "typing", "waking", "my_vm",
-            "administering", "hostile_output",
-            "long_output", "colouring", "keyboard",
+            "administering", "hostile_output", "long_output", "colouring", "keyboard",
             "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
             "files.by_keyboard", "files.sights",
             "terminals.terminal_use", "terminals.terminal_again", "terminals.terminal_output",
@@ -40,7 +39,7 @@ enum Browser {
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": martlet.directory,
             "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
         ]
-        let output = try await ChildProcess.run(command, deadline: .seconds(300), limit: 16 << 20)
+        let output = try await ChildProcess.run(command, deadline: .seconds(600), limit: 16 << 20)
         #expect(output.ending == .exited(0), "\(scenario): \(output.text)\n\(output.errorText)")
         for line in output.text.split(separator: "\n") { print("\(scenario): \(line)") }
     }

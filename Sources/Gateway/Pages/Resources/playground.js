@@ -204,7 +204,7 @@ function finish(current, exit) {
     el('span', { class: `state ${isGood ? 'good' : exit.reason === 'cancelled' ? 'warn' : 'bad'}` },
       exit.stage === 'compile' && !isGood ? `${how} (compiling)` : how),
     ...[REASONS[exit.reason] ?? exit.reason, duration(exit.durationMs), `CPU ${duration(exit.cpuMs)}`, bytes(exit.maxRssBytes),
-      exit.truncated ? 'output cut' : ''].filter((text) => text).map((text) => el('span', {}, text)),
+      exit.truncated ? 'output cut' : '', output.hasDropped ? 'the last 2 MB are shown' : ''].filter((text) => text).map((text) => el('span', {}, text)),
     current.id ? el('a', { href: `/runs/${current.id}` }, 'Link') : '')
 }
 
