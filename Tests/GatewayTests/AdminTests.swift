@@ -78,8 +78,8 @@ extension LiveTests {
             let actions = lines.compactMap { $0["action"] as? String }
             #expect(
                 actions == [
-                    "token.revoke", "user.resume", "user.suspend", "quota.set", "user.tier", "token.create",
-                    "user.create",
+                    "token.revoke", "user.resume", "user.suspend", "quota.set", "quota.set", "user.tier",
+                    "token.create", "user.create",
                 ])
             #expect(lines.allSatisfy { ($0["actor"] as? [String: Any])?["kind"] as? String == "admin" })
         }

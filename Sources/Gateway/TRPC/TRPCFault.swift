@@ -95,10 +95,10 @@ extension ServiceError.Code {
         case .methodNotAllowed: .methodNotSupported
         case .executionNotRunning, .alreadyExists, .illegalTransition, .idempotencyConflict, .hostUnavailable, .vmKnown:
             .conflict
-        case .vmDestroyed: .preconditionFailed
+        case .vmDestroyed, .networkUnavailable: .preconditionFailed  // nothing that passes by waiting
         case .vmStartTimeout: .gatewayTimeout
         case .vmFailed, .vmUnreachable, .hostKeyMismatch, .executionLost: .badGateway
-        case .serviceUnavailable, .shuttingDown, .noHostAvailable, .networkUnavailable: .serviceUnavailable
+        case .serviceUnavailable, .shuttingDown, .noHostAvailable: .serviceUnavailable
         case .fileNotFound: .notFound
         case .fileExists, .fileRefused, .isDirectory, .notADirectory, .directoryNotEmpty, .uploadMismatch: .conflict
         case .fileForbidden, .pathOutsideHome: .forbidden
