@@ -53,11 +53,12 @@ private enum Schemathesis {
     /// What a document cannot say. Of valid requests: that the language or the provider is one there is, that what is
     /// asked for is within the tier, that no file is named twice and no key used for two requests, that the machine was
     /// not destroyed; of files, that the path is one that a file can have, one thing is asked for and a range is within;
-    /// they are refused with 422, 410, 412 or 416. Of a key, that it is one (422); of a WebSocket, all (426). Of machines: that they are destroyed by a job, some time after
-    /// it was asked for, and that what was done to them is kept (so `use_after_free` is left out).
+    /// they are refused with 422, 410, 412 or 416. Of a key, that it is one (422); of a WebSocket, all (426). Of machines:
+    /// that they are destroyed by a job, some time after it was asked for, and that what was done to them is kept (so
+    /// `use_after_free` is left out).
     private static let configuration = """
         [[operations]]
-        include-operation-id-regex = "^(openSSH|addSSHKey|execute|executeInEnvironment|createEnvironment|createToken|createVM|admin.*|(read|write|change|remove)File)$"
+        include-operation-id-regex = "^(openSSH|addSSHKey|createTerminal|useTerminal|execute|executeInEnvironment|createEnvironment|createToken|createVM|admin.*|(read|write|change|remove)File)$"
         checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 412, 416, 422, 426, 429, "5xx"]
         """
 

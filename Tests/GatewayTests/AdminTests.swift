@@ -63,7 +63,7 @@ extension LiveTests {
             #expect(try object(shown, "user")["email"] as? String == "ada@example.com")
 
             #expect(try await bench.call("POST", "/v1/admin/users/ada/suspend").status == 200)
-            #expect(try await bench.call("GET", "/v1/quota", token: text).status == 401)
+            #expect(try await bench.call("GET", "/v1/quota", token: text).status == 403)
             let suspended = try list(try await bench.call("GET", "/v1/admin/users?suspended=true"), "users")
             #expect(suspended.map { $0["name"] as? String } == ["ada"])
             #expect(try await bench.call("POST", "/v1/admin/users/ada/resume").status == 200)

@@ -63,7 +63,7 @@ extension LiveTests {
             try await withVM { bench, _ in
                 try await RawClient.connected(to: bench.port) { client in
                     try await open(client, bench, "lots-of-output", "?create=1")
-                    try await client.send(.binary(Array("stty -echo; seq -w 1 400000; echo e''nd\n".utf8)))
+                    try await client.send(.binary(Array("stty -echo; echo; seq -w 1 400000; echo e''nd\n".utf8)))
                     var (text, next, lines) = ([UInt8](), 1, 0)
                     while lines < 400_000 {
                         let (opcode, payload) = try await client.frame()

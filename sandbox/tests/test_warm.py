@@ -68,7 +68,7 @@ PYTHON = {
     "exit in hook": "import sys\ndef f(*a): del sys.last_type; print(a[1])\nsys.excepthook = f\n1 / 0",
     "exit status of a fork": "import os\np = os.fork()\nif p: print(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))\n"
     "else: 1 / 0",
-    "fork that returns": "import os\np = os.fork()\nprint(bool(p), flush=True)\nif p: print(os.waitpid(p, 0)[1])",
+    "fork that returns": "import os\np = os.fork()\nif p: print(os.waitpid(p, 0)[1])\nelse: print('child')",
     "exit of an extension": "import ctypes; ctypes.CDLL(None).printf(b'held by C')",
     "daemon thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
     "exits registered late": "import atexit\natexit.register(lambda: atexit.register(print, 'later'))",

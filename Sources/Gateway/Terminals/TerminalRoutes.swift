@@ -18,7 +18,7 @@ struct TerminalRoutes: Sendable {
         .environmentNotFound, .vmUnreachable, .hostKeyMismatch,
     ]
     private static let wakingErrors: [ServiceError.Code] =
-        reachingErrors + [.vmStartTimeout, .vmFailed, .vmDestroyed, .tooManyTerminals, .diskFull]
+        reachingErrors + [.quotaExceeded, .vmStartTimeout, .vmFailed, .vmDestroyed, .tooManyTerminals, .diskFull]
 
     var routes: [Route] {
         [
