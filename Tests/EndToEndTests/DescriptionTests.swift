@@ -57,8 +57,8 @@ private enum Schemathesis {
     /// it was asked for, and that what was done to them is kept (so `use_after_free` is left out).
     private static let configuration = """
         [[operations]]
-        include-operation-id-regex = "^(execute|executeInEnvironment|createEnvironment|createToken|createVM|admin.*|(read|write|change|remove)File)$"
-        checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 412, 416, 422, 429, "5xx"]
+        include-operation-id-regex = "^(execute|executeInEnvironment|createEnvironment|createToken|createVM|admin.*|(read|write|change|remove)File|(create|use)Terminal)$"
+        checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 410, 412, 416, 422, 426, 429, "5xx"]
         """
 
     static func run(

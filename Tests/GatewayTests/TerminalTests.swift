@@ -63,7 +63,7 @@ extension LiveTests {
             try await withVM { bench, _ in
                 try await RawClient.connected(to: bench.port) { client in
                     try await open(client, bench, "lots-of-output", "?create=1")
-                    try await client.send(.binary(Array("stty -echo; seq -w 1 400000; echo e''nd\n".utf8)))
+                    try await client.send(.binary(Array("stty -echo; seq -w 1 400000; :\n".utf8)))
                     var (text, next) = ([UInt8](), 1)
                     while next <= 400_000 {
                         let (opcode, payload) = try await client.frame()
@@ -80,7 +80,6 @@ extension LiveTests {
                         }
                         text.removeSubrange(..<start)
                     }
-                    try await expect("end", client)
                 }
                 #expect(try await bench.call("DELETE", "/v1/terminals/lots-of-output").status == 204)
                 #expect(try await names(bench).isEmpty)
