@@ -211,7 +211,8 @@ private struct Belongings {
             case "follow" where path.contains("{"): queries.append("?follow=1")
             case "follow", "limit", "end": break  // one's own log has no end
             case "environment": queries += known("slug", after: "", in: path).map { "?environment=\($0)" }
-            case "list", "stat", "archive", "inline", "upload", "offset", "total", "parents", "mode", "recursive":
+            case "list", "stat", "archive", "inline", "upload", "offset", "total", "parents", "mode", "recursive",
+                "rows", "columns", "create":
                 break  // of what, says 'environment'
             case "create", "rows", "columns": break  // of a terminal in one's own
             default:

@@ -18,7 +18,9 @@ struct TerminalRoutes: Sendable {
         .environmentNotFound, .vmUnreachable, .hostKeyMismatch,
     ]
     private static let wakingErrors: [ServiceError.Code] =
-        reachingErrors + [.quotaExceeded, .vmStartTimeout, .vmFailed, .vmDestroyed, .tooManyTerminals, .diskFull]
+        reachingErrors + [
+            .vmStartTimeout, .vmFailed, .vmDestroyed, .quotaExceeded, .noHostAvailable, .tooManyTerminals, .diskFull,
+        ]
 
     var routes: [Route] {
         [

@@ -38,7 +38,10 @@ def cut(page):
 
 def again(page):
     """Another socket is open."""
-    page.wait_for_function("shells[0].socket && shells[0].socket !== window.before && shells[0].state === 'open'")
+    deadline = time.monotonic() + 30
+    while not page.evaluate("!!shells[0].socket && shells[0].socket !== window.before && shells[0].state === 'open'"):
+        assert time.monotonic() < deadline, page.evaluate("shells[0].state")
+        page.wait_for_timeout(50)
     expect(page.locator("#state")).to_have_text("Connected")
 
 
