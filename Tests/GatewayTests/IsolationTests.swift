@@ -214,7 +214,6 @@ private struct Belongings {
             case "list", "stat", "archive", "inline", "upload", "offset", "total", "parents", "mode", "recursive",
                 "rows", "columns", "create":
                 break  // of what, says 'environment'
-            case "create", "rows", "columns": break  // of a terminal in one's own
             default:
                 #expect(path.hasPrefix("/v1/admin"), "\(path): this test does not know what '\(name)' is")
             }
