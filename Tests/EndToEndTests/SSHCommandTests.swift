@@ -81,7 +81,7 @@ import Testing
             let why = try await desk.martlet.send("GET", "/v1/environments/\(slug)/why").text
             return why.contains("\"openSessions\":1")
         }
-        _ = try await desk.martlet.execute(try body("bash", "rm ~/in"))
+        _ = try await desk.martlet.execute(try body("bash", "until rm ~/in 2>/dev/null; do sleep 0.1; done"))
         #expect(try await open.text == "out\n")
         try await eventually(within: .seconds(20), describing: "no open session") {
             try await desk.martlet.send("GET", "/v1/environments/\(slug)/why").text.contains("\"openSessions\":0")
