@@ -115,14 +115,15 @@ package struct ProgramRun: Sendable {
     ) async throws {
         try await client.lines("POST", "/v1/execute", accept: "application/x-ndjson", json: request) { line in
             let event = try RunEvent(line: line)
+            if case .started(let id) = event {  // before it is told: whoever reads that may end it at once
+                execution = id
+                begun(id)
+            }
             if printsEvents { try await events.print(line, isEnd: event.isEnd) }
             switch event {
             case .status(_, let message):
                 await status.show(message)
-            case .started(let id):
-                execution = id
-                await status.finish()
-                begun(id)
+            case .started: await status.finish()
             case .output(let toError, let bytes):
                 if !printsEvents { try await output.write(bytes, to: toError ? .error : .output) }
             case .exit(let exit):
