@@ -1,4 +1,5 @@
 #: {"about": "asks which interfaces there are, as honest programs do, and finds the loopback alone",
+#:  "request": {"network": "none"},
 #:  "expect": {"lines": "blocked: "},
 #:  "providers": {"docker": {"because": "runs share the VM's network", "steps": []}, "ovh": {"because":
 #:     "runs share the instance's network", "steps": []}}}
