@@ -18,7 +18,7 @@ import Testing
         ])
     func peopleUseThePages(_ scenario: String) async throws { try await Browser.run(scenario, try shared()) }
 
-    @Test(arguments: ["accessible_in_light", "accessible_in_dark", "tabbing", "names", "slow_line"])
+    @Test(arguments: ["names", "slow_line", "tabbing", "accessible_in_light", "accessible_in_dark"])
     func everyPageIsFitForUse(_ scenario: String) async throws {
         try await Browser.run("everywhere.\(scenario)", try shared())
     }

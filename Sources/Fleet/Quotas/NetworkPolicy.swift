@@ -5,13 +5,3 @@ package enum NetworkPolicy: String, Sendable, Codable, CaseIterable {
     /// The internet: no private address, none of this installation's machines, no other run.
     case egress
 }
-
-extension Tier {
-    /// What its users' runs may reach, where no admin has said otherwise.
-    package var network: NetworkPolicy {
-        switch self {
-        case .free: .isolated
-        case .pro, .unlimited: .egress
-        }
-    }
-}

@@ -136,7 +136,7 @@ def names(site):
         def inert(page, name, is_shown):
             text = page.evaluate("document.body.innerText")
             assert page.evaluate("window.owned") is None, f"{name}: something ran"
-            assert page.locator("main img, main iframe, main script, dialog img").count() == 0, name
+            assert page.locator("main img, main iframe, main script:not([src]), dialog img").count() == 0, name
             assert "owned" not in page.title(), page.title()
             assert page.locator("a[href^=javascript]").count() == 0, name
             odd = [hex(ord(each)) for each in text if ord(each) < 32 and each not in "\n\t" or 0x7F <= ord(each) < 0xA0 or each in "\u202e\u202d\u2066"]
@@ -194,7 +194,8 @@ def slow_line(site):
                     [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
                         .reduce((sum, entry) => sum + entry.transferSize, 0)]""")
                 print(f"{each.name}: at 50 KB/s and 300 ms painted after {(painted or 0) / 1000:.1f} s, whole after {whole / 1000:.1f} s; {size / 1024:.0f} KB")
-                assert 0 < size < 300 * 1024, f"{each.name} is {size} bytes"
+                most = 512 if each.name == "terminal" else 300  # with xterm.js, which no other page loads
+                assert 0 < size < most * 1024, f"{each.name} is {size} bytes"
                 assert whole < 60_000, f"{each.name} took {whole} ms"  # alone on a machine: four seconds
 
 
