@@ -58,8 +58,14 @@ import Testing
             ["VM_PROVIDER": "docker", "DOCKER_HOST": LiveDocker.engine.host]
         }
 
+        /// All classes take ten minutes on two busy cores: those are for `make walls`, which says so.
         @Test func theWallsStand() async throws {
-            try await LiveMartlet.withMartlet(environment: environment) { try await attack($0) }
+            let isWhole = ProcessInfo.processInfo.environment["MARTLET_ATTACKS"] != nil
+            let classes = ["namespaces", "privileges", "secrets", "code"]
+            if !isWhole { print("WALLS OF DOCKER: only \(classes.joined(separator: ", ")); 'make walls' attacks all") }
+            try await LiveMartlet.withMartlet(environment: environment) {
+                try await attack($0, only: isWhole ? [] : classes)
+            }
         }
 
         @Test func theyStandWhereSomebodyListensBehindThem() async throws {
