@@ -44,8 +44,16 @@ indirect enum JSONTree: Equatable, Decodable {
             return .null
         default:
             try reader.any()
-            return .number(Double(String(decoding: text, as: UTF8.self)) ?? .nan)
+            return .number(number(text))
         }
+    }
+
+    /// `nan` for what a `Double` cannot be, be it too large or so close to zero that it becomes that; Foundation refuses both.
+    private static func number(_ text: some Sequence<UInt8>) -> Double {
+        let text = String(decoding: Array(text), as: UTF8.self)
+        guard let number = Double(text), number.isFinite else { return .nan }
+        let mantissa = text.prefix { $0 != "e" && $0 != "E" }
+        return number == 0 && mantissa.contains { ("1"..."9").contains($0) } ? .nan : number
     }
 
     /// As Foundation has it; `nil` if that refuses it. It takes a text for UTF-16 or UTF-32 by its first four bytes,
