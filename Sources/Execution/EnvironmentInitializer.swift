@@ -81,11 +81,8 @@ package struct EnvironmentInitializer: Sendable {
                 }
                 return outcome
             }
-        } catch let error as SSHError where error.code == .hostKeyMismatch {
-            throw ServiceError(
-                .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",
-                hint: "Something else answers at its address: ask an admin. Nothing was sent to it.", cause: error)
         } catch let error where error is SSHError || error is RunnerProtocolError || error is DeadlineExceeded {
+            if let error = error as? SSHError, let fault = ServiceError(error, of: environment) { throw fault }
             throw ServiceError(
                 .vmUnreachable, "VM '\(environment.slug)' was not made ready: its runner cannot be spoken with.",
                 hint: "Stop and start it.", cause: error)

@@ -48,27 +48,10 @@ extension ExecutionService {
     private func withFiles<Result: Sendable>(
         of environment: Environment, _ body: @escaping @Sendable (HomeFiles) async throws -> Result
     ) async throws -> Result {
-        let fleet = fleet
-        do {
-            return try await sessions.withSession(
-                to: environment,
-                by: {
-                    guard let connection = try await fleet.environments.connection(of: environment.id) else {
-                        throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
-                    }
-                    return connection
-                }
-            ) { session in
-                try await session.ssh.withSFTP { client in
-                    try await whileInUse(environment.id) { try await body(try await HomeFiles(client)) }
-                }
+        try await withSession(to: environment) { session in
+            try await session.ssh.withSFTP { client in
+                try await whileInUse(environment.id) { try await body(try await HomeFiles(client)) }
             }
-        } catch let error as SSHError where error.code == .hostKeyMismatch {
-            throw ServiceError(
-                .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",
-                hint: "Something else answers at its address: ask an admin. Nothing was sent to it.", cause: error)
-        } catch let error as SSHError {
-            throw VMUnreachable(cause: error)
         }
     }
 

@@ -4,19 +4,6 @@ import Foundation
 import SSH
 import Synchronization
 
-/// The VM could not be spoken with, and the program has not started: it may be tried again.
-struct VMUnreachable: Error, CustomStringConvertible {
-    let cause: any Error
-    var description: String { String(describing: cause) }
-
-    func serviceError(_ environment: Environment) -> ServiceError {
-        ServiceError(
-            .vmUnreachable, "VM '\(environment.slug)' runs but cannot be reached.",
-            hint: "Stop and start it: 'martlet vm stop', 'martlet vm start'; 'martlet doctor' says more.",
-            cause: cause)
-    }
-}
-
 extension ExecutionService {
     /// Has the runner of a running VM run the program. Throws ``VMUnreachable`` while it has not started,
     /// `execution_lost` afterwards, and what the runner refuses.
@@ -54,34 +41,14 @@ extension ExecutionService {
             request, input: input, port: session.connection.runnerPort, on: session.ssh)
     }
 
-    /// Lends a session, and turns what SSH and the runner throw into ``VMUnreachable`` or `host_key_mismatch`. Where the
-    /// runner's port refuses, it is installed if the VM is one to install it in, and `body` called once more.
+    /// Lends a session as ``withSession(to:_:)`` does. Where the runner's port refuses, it is installed if the VM is one to
+    /// install it in, and `body` called once more.
     func withRunner<Result>(
         of environment: Environment, onInstalling: @Sendable () async throws -> Void = {},
         _ body: (VMSession) async throws -> Result
     ) async throws -> Result {
-        let fleet = fleet
-        do {
-            return try await sessions.withSession(
-                to: environment,
-                by: {
-                    guard let connection = try await fleet.environments.connection(of: environment.id) else {
-                        throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
-                    }
-                    return connection
-                }
-            ) { session in
-                try await RunnerInstaller.with(
-                    installer, in: environment, by: session, onInstalling: onInstalling, body)
-            }
-        } catch let error as SSHError where error.code == .hostKeyMismatch {
-            throw ServiceError(
-                .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",
-                hint: "Something else answers at its address: ask an admin. Nothing was sent to it.", cause: error)
-        } catch let error as SSHError {
-            throw VMUnreachable(cause: error)
-        } catch let error as RunnerProtocolError {
-            throw VMUnreachable(cause: error)
+        try await withSession(to: environment) { session in
+            try await RunnerInstaller.with(installer, in: environment, by: session, onInstalling: onInstalling, body)
         }
     }
 

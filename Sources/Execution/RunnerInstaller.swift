@@ -107,10 +107,7 @@ actor RunnerInstaller {
     ) async throws -> Bool {
         let session: SSHSession
         do {
-            session = try await SSHSession.connect(
-                to: SSHEndpoint(
-                    host: connection.host, port: connection.port, user: "root", privateKey: connection.privateKey,
-                    hostKey: connection.hostKey), logger: logger)
+            session = try await SSHSession.connect(to: connection.endpoint(user: "root"), logger: logger)
         } catch let error as SSHError where error.code == .authenticationFailed {
             return false
         }

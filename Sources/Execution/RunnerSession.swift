@@ -12,10 +12,7 @@ enum RunnerSession {
             throw ServiceError(
                 .vmUnreachable, "No address is known of VM '\(environment.slug)'.", hint: "Stop and start it.")
         }
-        let session = try await SSHSession.connect(
-            to: SSHEndpoint(
-                host: connection.host, port: connection.port, user: connection.user,
-                privateKey: connection.privateKey, hostKey: connection.hostKey), logger: logger)
+        let session = try await SSHSession.connect(to: connection.endpoint(), logger: logger)
         do {
             let result = try await body(VMSession(ssh: session, connection: connection))
             await session.close()

@@ -3,12 +3,6 @@ import Logging
 import SSH
 import Synchronization
 
-/// An SSH session to a VM, and what else is needed to speak with its runner.
-struct VMSession: Sendable {
-    let ssh: SSHSession
-    let connection: EnvironmentConnection
-}
-
 /// The SSH sessions of this gateway, one for each VM it has lately run something in. All executions of a VM share
 /// its session, each on a channel of its own, and callers who want a new one at once share one attempt to connect.
 ///
@@ -102,10 +96,8 @@ actor SessionPool {
         // who is given the slot awaits it.
         let attempt = Task { [logger] in
             let connection = try await connection()
-            let endpoint = SSHEndpoint(
-                host: connection.host, port: connection.port, user: connection.user,
-                privateKey: connection.privateKey, hostKey: connection.hostKey)
-            return VMSession(ssh: try await SSHSession.connect(to: endpoint, logger: logger), connection: connection)
+            let ssh = try await SSHSession.connect(to: connection.endpoint(), logger: logger)
+            return VMSession(ssh: ssh, connection: connection)
         }
         let slot = Slot(generation: environment.generation, attempt: attempt)
         slot.use.withLock { $0.users += 1 }

@@ -221,6 +221,7 @@ package struct SettingsLayer: Sendable {
         case ovhEndpoint, ovhApplicationKey, ovhApplicationSecret, ovhConsumerKey, ovhProject, ovhRegion, ovhSSHPort
         case provisionConcurrency, controlConcurrency, jobAttempts, jobBackoff
         case sweepInterval, reconcileInterval, pruneInterval, drainTimeout
+        case executionRetention, auditRetention, uptimeRetention
 
         var variable: String {
             switch self {
@@ -262,9 +263,15 @@ package struct SettingsLayer: Sendable {
             case .reconcileInterval: "MARTLET_RECONCILE_INTERVAL"
             case .pruneInterval: "MARTLET_PRUNE_INTERVAL"
             case .drainTimeout: "MARTLET_DRAIN_TIMEOUT"
+            case .executionRetention: "MARTLET_EXECUTION_RETENTION"
+            case .auditRetention: "MARTLET_AUDIT_RETENTION"
+            case .uptimeRetention: "MARTLET_UPTIME_RETENTION"
             }
         }
     }
+
+    /// All variables of the environment that are read.
+    package static var variables: [String] { Key.allCases.map(\.variable) }
 
     private mutating func read(_ value: (Key) -> (text: String, place: String)?) throws(OperatorError) {
         for key in Key.allCases {
@@ -323,6 +330,9 @@ package struct SettingsLayer: Sendable {
             case .reconcileInterval: worker.reconcileInterval = try seconds()
             case .pruneInterval: worker.pruneInterval = try seconds()
             case .drainTimeout: worker.drainTimeout = try seconds()
+            case .executionRetention: worker.executionRetention = text
+            case .auditRetention: worker.auditRetention = text
+            case .uptimeRetention: worker.uptimeRetention = text
             case .logFormat: logFormat = try Self.parse(text, place, "a log format") { LogFormat(rawValue: $0) }
             }
         }

@@ -21,6 +21,10 @@ package struct WorkerSettings: Sendable, Hashable {
     package var sweepInterval = Duration.seconds(15)
     package var reconcileInterval = Duration.seconds(30)
     package var pruneInterval = Duration.seconds(3_600)
+    /// For how long records are kept; nil: for ever.
+    package var executionRetention: Duration? = .seconds(90 * 86_400)
+    package var auditRetention: Duration? = .seconds(400 * 86_400)
+    package var uptimeRetention: Duration? = .seconds(400 * 86_400)
     package var drainTimeout = Duration.seconds(30)
 
     init(_ layers: [SettingsLayer]) throws(OperatorError) {
@@ -61,6 +65,16 @@ package struct WorkerSettings: Sendable, Hashable {
         if let seconds = first(\.pruneInterval) {
             pruneInterval = try Self.duration(seconds, "A prune interval", 1...604_800)
         }
+        if let text = first(\.executionRetention) {
+            executionRetention = try Self.retention(text, "of executions", atLeast: 1)
+        }
+        if let text = first(\.auditRetention) {
+            auditRetention = try Self.retention(text, "of the audit log", atLeast: 1)
+        }
+        if let text = first(\.uptimeRetention) {
+            // The hours of a month are counted from them.
+            uptimeRetention = try Self.retention(text, "of the times VMs ran", atLeast: 32)
+        }
         if let seconds = first(\.drainTimeout) {
             drainTimeout = try Self.duration(seconds, "A drain timeout", 0.1...86_400)
         }
@@ -84,6 +98,19 @@ package struct WorkerSettings: Sendable, Hashable {
             throw outOfRange("\(what) of \(seconds) s", number(range.lowerBound), number(range.upperBound))
         }
         return .milliseconds(Int((seconds * 1_000).rounded()))
+    }
+
+    /// Whole days; `0` and `never`: for ever.
+    private static func retention(
+        _ text: String, _ what: String, atLeast least: Int
+    ) throws(OperatorError) -> Duration? {
+        if text == "never" || text == "0" { return nil }
+        guard let days = Int(text), (least...36_500).contains(days) else {
+            throw OperatorError(
+                .invalidSetting, "'\(text)' is no retention \(what).",
+                hint: "Give \(least) to 36500 days, or 'never' to remove nothing.")
+        }
+        return .seconds(days * 86_400)
     }
 
     private static func number(_ value: Double) -> String {
@@ -125,6 +152,10 @@ package struct WorkerLayer: Sendable {
     package var sweepInterval: Double?  // seconds
     package var reconcileInterval: Double?  // seconds
     package var pruneInterval: Double?  // seconds
+    // Days, or `never`.
+    package var executionRetention: String?
+    package var auditRetention: String?
+    package var uptimeRetention: String?
     package var drainTimeout: Double?  // seconds
 
     package init() {}

@@ -56,14 +56,9 @@ struct Sweeper: Sendable {
             Sweep("hours", every: configuration.sweepInterval) { try await time.stopOutOfHours() },
             Sweep("hosts", every: configuration.sweepInterval) { try await time.emptyHosts() },
             Sweep("drained", every: configuration.sweepInterval) { try await time.settleHosts() },
-            Sweep("history", every: configuration.pruneInterval) {
-                try await time.pruneExecutions(olderThan: configuration.executionsKept)
-            },
             // Several times a minute, so that none is missed.
             Sweep("samples", every: configuration.sampleInterval) { try await fleet.samples.record() },
-            Sweep("answers", every: configuration.pruneInterval) { try await time.pruneAnswers() },
-            Sweep("sessions", every: configuration.pruneInterval) { try await time.pruneSessions() },
-        ]
+        ] + Pruner(fleet: fleet, configuration: configuration, metrics: metrics, logger: logger).sweeps
     }
 
     /// Sees to it that every environment on its way has its job, Redis having been lost or not; one whose job has

@@ -3,8 +3,8 @@ import Foundation
 import Logging
 
 /// What the passing of time calls for: VMs that nobody uses are stopped, those whose time is over destroyed, those whose
-/// owner has used up the month's hours stopped, hosts emptied, old records removed. Each is a sweep by itself, and in
-/// each of them one environment that fails keeps nobody from the others.
+/// owner has used up the month's hours stopped, hosts emptied. Each is a sweep by itself, and in each of them one
+/// environment that fails keeps nobody from the others.
 ///
 /// `now` is the database's own time, unless a test says otherwise.
 struct Timekeeper: Sendable {
@@ -43,20 +43,6 @@ struct Timekeeper: Sendable {
 
     /// A host that is drained, and on which nothing runs any more, is in maintenance from then on.
     func settleHosts() async throws { try await fleet.hosts.settleDrained(by: actor) }
-
-    func pruneExecutions(olderThan age: Duration) async throws {
-        while try await fleet.executions.prune(olderThan: age, limit: 1_000) == 1_000 {}
-    }
-
-    /// Removes answers kept for repeated requests that are out of date.
-    func pruneAnswers() async throws {
-        while try await fleet.idempotency.prune(limit: 1_000) == 1_000 {}
-    }
-
-    /// Removes sessions of browsers that are over.
-    func pruneSessions() async throws {
-        while try await fleet.webSessions.prune(limit: 1_000) == 1_000 {}
-    }
 
     private func stop(_ environment: Environment, _ message: String) async throws {
         try await unlessMoved(environment) {

@@ -28,8 +28,11 @@ package struct WorkerConfiguration: Sendable {
     /// How often one that is not elected to sweep stands for election.
     package var electionInterval = Duration.seconds(1)
 
-    /// For how long the history of executions is kept.
-    package var executionsKept = Duration.seconds(90 * 86_400)
+    /// For how long the history of executions is kept, the audit log, and when each VM ran; nil: for ever. The hours of
+    /// the month are counted from the last, so it must be longer than one.
+    package var executionsKept: Duration? = .seconds(90 * 86_400)
+    package var auditKept: Duration? = .seconds(400 * 86_400)
+    package var uptimeKept: Duration? = .seconds(400 * 86_400)
     /// How old a transitional state must be before its job is asked after; younger ones have it under way.
     package var stuckAge = Duration.seconds(15)
     /// How long an environment must have been `stopped` or `error` before a VM of it that runs is stopped.

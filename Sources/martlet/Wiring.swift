@@ -276,6 +276,9 @@ extension WorkerSettings {
         configuration.sweepInterval = sweepInterval
         configuration.reconcileInterval = reconcileInterval
         configuration.pruneInterval = pruneInterval
+        configuration.executionsKept = executionRetention
+        configuration.auditKept = auditRetention
+        configuration.uptimeKept = uptimeRetention
         configuration.drainTimeout = drainTimeout
         return configuration
     }

@@ -54,6 +54,24 @@ struct WorkerOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Days the history of executions is kept, 'never' to remove none (MARTLET_EXECUTION_RETENTION).",
+            discussion: "Else 90.", valueName: "days"))
+    var executionRetention: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Days the audit log is kept, 'never' to remove nothing (MARTLET_AUDIT_RETENTION).",
+            discussion: "Else 400.", valueName: "days"))
+    var auditRetention: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Days it is kept when each VM ran, 'never' to remove none (MARTLET_UPTIME_RETENTION).",
+            discussion: "Else 400; at least 32, for the hours of a month are counted from that.", valueName: "days"))
+    var uptimeRetention: String?
+
+    @Option(
+        help: ArgumentHelp(
             "How long its jobs may take to end when it is told to stop; then another has them (MARTLET_DRAIN_TIMEOUT).",
             discussion: "Else 30.", valueName: "seconds"))
     var drainTimeout: Double?
@@ -64,6 +82,9 @@ struct WorkerOptions: ParsableArguments {
         layer.sweepInterval = sweepInterval
         layer.reconcileInterval = reconcileInterval
         layer.pruneInterval = pruneInterval
+        layer.executionRetention = executionRetention
+        layer.auditRetention = auditRetention
+        layer.uptimeRetention = uptimeRetention
         layer.drainTimeout = drainTimeout
     }
 }

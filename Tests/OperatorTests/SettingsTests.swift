@@ -75,6 +75,9 @@ import Testing
         #expect(standard.jobBackoff == .init(provision: .seconds(5), control: .seconds(2)))
         #expect(standard.sweepInterval == .seconds(15) && standard.reconcileInterval == .seconds(30))
         #expect(standard.pruneInterval == .seconds(3_600) && standard.drainTimeout == .seconds(30))
+        #expect(standard.executionRetention == .seconds(90 * 86_400))
+        #expect(standard.auditRetention == .seconds(400 * 86_400))
+        #expect(standard.uptimeRetention == .seconds(400 * 86_400))
         try await withTemporaryDirectory { directory in
             let file = "\(directory)/config.json"
             try """
@@ -96,6 +99,35 @@ import Testing
         }
     }
 
+    @Test func recordsAreKeptForDaysOrForEver() async throws {
+        func days(_ count: Int) -> Duration { .seconds(count * 86_400) }
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/config.json"
+            try #"{"executionRetention": 7, "auditRetention": "never", "uptimeRetention": 0}"#.write(
+                toFile: file, atomically: true, encoding: .utf8)
+            let settings = try Self.worker(file: file)
+            #expect(settings.executionRetention == days(7))
+            #expect(settings.auditRetention == nil && settings.uptimeRetention == nil)
+            var flags = SettingsLayer()
+            flags.worker.executionRetention = "0"
+            let environment = ["MARTLET_EXECUTION_RETENTION": "30", "MARTLET_AUDIT_RETENTION": "800"]
+            let above = try Self.worker(environment, flags, file: file)
+            #expect(above.executionRetention == nil && above.auditRetention == days(800))
+            #expect(above.uptimeRetention == nil)
+            #expect(try Self.worker(["MARTLET_UPTIME_RETENTION": "32"]).uptimeRetention == days(32))
+        }
+    }
+
+    private static let root = (#filePath as NSString).deletingLastPathComponent + "/../.."
+
+    /// sudo passes on what the Makefile lists, and nothing else.
+    @Test func makeUpAsRootKnowsEveryVariable() throws {
+        let makefile = try String(contentsOfFile: "\(Self.root)/Makefile", encoding: .utf8)
+        let list = try #require(makefile.firstMatch(of: /PRESERVED := (?<names>(?:.*\$\\\n)*.*)\n/)).names
+        let preserved = Set(list.matches(of: /[A-Z][A-Z_]+/).map { String($0.output) })
+        #expect(Set(SettingsLayer.variables).subtracting(preserved).isEmpty)
+    }
+
     @Test(arguments: [
         ("MARTLET_PROVISION_CONCURRENCY", ["0", "-1", "257", "2.5", "many"]),
         ("MARTLET_CONTROL_CONCURRENCY", ["0", "-1", "100000"]),
@@ -103,6 +135,8 @@ import Testing
         ("MARTLET_JOB_BACKOFF", ["0", "-1", "3601", "nan", "control=inf", "control", "5s"]),
         ("MARTLET_SWEEP_INTERVAL", ["0", "-15", "0.01", "3601", "nan"]),
         ("MARTLET_RECONCILE_INTERVAL", ["0", "-1", "1e9"]), ("MARTLET_PRUNE_INTERVAL", ["0", "-1", "0.5", "inf"]),
+        ("MARTLET_EXECUTION_RETENTION", ["-1", "1.5", "always", "36501", "90d"]),
+        ("MARTLET_AUDIT_RETENTION", ["-1", "0.5", "NEVER"]), ("MARTLET_UPTIME_RETENTION", ["1", "31", "-32"]),
         ("MARTLET_DRAIN_TIMEOUT", ["0", "-30", "86401", "soon"]),
     ])
     func whatNoWorkerCouldWorkByIsRefused(variable: String, values: [String]) {

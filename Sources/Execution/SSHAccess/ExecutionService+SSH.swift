@@ -73,9 +73,7 @@ extension ExecutionService {
 
     private func preparedPlace(of environment: Environment) async throws -> SSHServerPlace {
         let keys = try await installKeys(in: environment)
-        guard let connection = try await fleet.environments.connection(of: environment.id) else {
-            throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
-        }
+        let connection = try await connection(of: environment)
         return SSHServerPlace(
             host: connection.host, port: connection.port, server: try await fleet.environments.sshHost(environment),
             keys: keys)
@@ -133,29 +131,14 @@ extension ExecutionService {
     private func withSFTP<Result: Sendable>(
         of environment: Environment, _ body: @escaping @Sendable (SFTPClient) async throws -> Result
     ) async throws -> Result {
-        let fleet = fleet
         do {
-            return try await sessions.withSession(
-                to: environment,
-                by: {
-                    guard let connection = try await fleet.environments.connection(of: environment.id) else {
-                        throw VMUnreachable(cause: RunnerProtocolError(description: "no address is known of it"))
-                    }
-                    return connection
-                }
-            ) { session in
+            return try await withSession(to: environment) { session in
                 try await session.ssh.withSFTP { client in try await body(client) }
             }
         } catch let error as SFTPError {
             throw ServiceError(
                 .fileRefused, "Your SSH keys cannot be written into VM '\(environment.slug)': \(error.message).",
                 hint: "Look at ~/.ssh there ('martlet run'), and whether the disk is full.", cause: error)
-        } catch let error as SSHError where error.code == .hostKeyMismatch {
-            throw ServiceError(
-                .hostKeyMismatch, "VM '\(environment.slug)' shows another host key than it was made with.",
-                hint: "Something else answers at its address: ask an admin. Nothing was sent to it.", cause: error)
-        } catch let error as SSHError {
-            throw VMUnreachable(cause: error)
         }
     }
 }

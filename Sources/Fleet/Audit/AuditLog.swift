@@ -70,6 +70,14 @@ package struct AuditLog: Sendable {
         return try await search(filter, limit: limit, before: before)
     }
 
+    /// Removes the oldest lines that are older than `age`, at most `limit` at once, and returns how many. For the sweep,
+    /// which calls until it is none.
+    package func prune(olderThan age: Duration, limit: Int) async throws -> Int {
+        try await ServiceError.translating("Audit log not pruned") {
+            try await database.prune("environment_audit_log", by: "created_at", olderThan: age, limit: limit)
+        }
+    }
+
     private static func page(_ limit: Int) -> Int { min(max(limit, 1), 500) }
 
     private static let columns = """

@@ -93,23 +93,12 @@ extension ExecutionStore {
         }
     }
 
-    /// How long the history is kept where nobody says otherwise.
-    package static let retention = Duration.seconds(90 * 86_400)
-
-    /// Removes the oldest that ended and began before `age`, at most `limit`, and returns how many. For the sweep, which
-    /// calls until it is fewer than the limit.
-    @discardableResult
-    package func prune(olderThan age: Duration = retention, limit: Int = 1_000) async throws -> Int {
-        let seconds = age / .seconds(1)
-        return try await ServiceError.translating("Executions not pruned") {
-            try await database.execute(
-                """
-                DELETE FROM environment_executions WHERE id IN (
-                    SELECT id FROM environment_executions
-                    WHERE state <> 'running'
-                        AND started_at < now() - make_interval(secs => \(seconds)::double precision)
-                    ORDER BY started_at LIMIT \(min(max(limit, 1), 10_000)) FOR UPDATE SKIP LOCKED)
-                """)
+    /// Removes the oldest that ended and began more than `age` ago, at most `limit` at once, and returns how many. For the
+    /// sweep, which calls until it is none.
+    package func prune(olderThan age: Duration, limit: Int) async throws -> Int {
+        try await ServiceError.translating("Executions not pruned") {
+            try await database.prune(
+                "environment_executions", by: "started_at", olderThan: age, where: "state <> 'running'", limit: limit)
         }
     }
 }

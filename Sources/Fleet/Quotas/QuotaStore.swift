@@ -66,6 +66,15 @@ package struct QuotaStore: Sendable {
         }
     }
 
+    /// Removes the oldest runs that ended more than `age` ago, at most `limit` at once, and returns how many. For the sweep,
+    /// which calls until it is none. The month's hours are counted from them: `age` must be longer than a month.
+    package func pruneRuns(olderThan age: Duration, limit: Int) async throws -> Int {
+        try await ServiceError.translating("Runs of VMs not pruned") {
+            // What still runs has no time there, and stays.
+            try await database.prune("environment_runs", by: "stopped_at", olderThan: age, limit: limit)
+        }
+    }
+
     // MARK: Counting
 
     /// One user's side and the other of the account.

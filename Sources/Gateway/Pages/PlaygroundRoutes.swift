@@ -67,7 +67,7 @@ struct PlaygroundRoutes: Sendable {
         guard let id = ExecutionID(name), let run = try await operations.execution(id, caller) else {
             throw ServiceError(
                 .executionNotFound, "You have no run of this name.",
-                hint: "It may be another's, or older than 90 days. Yours are listed in the playground.")
+                hint: "It may be another's, or older than what is kept. Yours are listed in the playground.")
         }
         let title = try await operations.runtimes(caller).first { $0.name == run.language }?.title
         try await shell.show(
