@@ -108,6 +108,7 @@ enum frame_type {
     FRAME_STDIN_END = 3,
     FRAME_SIGNAL = 4,
     FRAME_WINDOW = 5,
+    FRAME_TAKEN = 6, /* to a terminal */
     FRAME_STARTED = 16,
     FRAME_STDOUT = 17,
     FRAME_STDERR = 18,

@@ -12,12 +12,13 @@
  * listens on a port of the loopback device, which SSH forwards to. Who connects has to say the secret of that file first,
  * which nobody but the user can read. Frames are those of runs (frame.c), with fewer types:
  *
- *   to it    1 {"secret", "rows", "columns"}   2 what is typed   5 u16 rows, u16 columns
- *   from it  16 {"replayed"}   17 what is printed   19 {"exitCode"} or {"signal"}   20 {"code", "message"}
+ *   to it    1 {"secret", "rows", "columns", "window"}   2 what is typed   5 u16 rows, u16 columns   6 u32 bytes taken
+ *   from it  16 {"replayed", "window"}   17 what is printed   19 {"exitCode"} or {"signal"}   20 {"code", "message"}
  *
  * The last 256 KiB of output are kept in a ring. A client is a place in it: one that is new begins at its oldest byte, one
  * that is slow holds up the program once it is 128 KiB behind. Without a client the program goes on and old output is
- * overwritten. There is one client; a new one takes over. Nothing grows: one frame to send, one buffer of input.
+ * overwritten. A client that asks for a window gets no more output than that before it says that it has taken some: so
+ * little is on its way, in whatever buffers there are, and an interrupt is seen soon. There is one client; a new one takes over. Nothing grows: one frame to send, one buffer of input.
  *
  * It ends with its shell, when it is hung up, and after an hour without a client. */
 #include "runner.h"
@@ -47,6 +48,8 @@ enum {
     RING = 256 * 1024,
     BEHIND = 128 * 1024, /* how far a client may be */
     CHUNK = 16 * 1024,
+    WINDOW_MIN = 4 * 1024,
+    WINDOW_MAX = 1024 * 1024,
     INPUT = 64 * 1024, /* of a client, not yet typed; the longest frame */
     FIRST_FRAME = 4096,
     TERMINALS = 256, /* of one user */
@@ -66,6 +69,7 @@ struct client {
     uint8_t output[FRAME_HEADER + CHUNK];
     size_t sent, filled;
     uint64_t place; /* in the output, what is in `output` counted as sent */
+    uint64_t window, untaken; /* most bytes of output that it may not yet have taken, and how many are; 0: no such bound */
     bool told_end;
 };
 
@@ -170,6 +174,7 @@ static void client_clear(struct client *client)
     close_end(&client->socket);
     client->start = client->end = client->sent = client->filled = 0;
     client->told_end = client->welcome = false;
+    client->window = client->untaken = 0;
 }
 
 static void stage_frame(struct client *client, enum frame_type type, const void *bytes, size_t length)
@@ -215,8 +220,13 @@ static bool client_send(struct holder *holder)
             size_t from = (size_t)(client->place % RING), length = left < CHUNK ? (size_t)left : CHUNK;
             if (length > RING - from)
                 length = RING - from;
+            if (client->window && length > client->window - client->untaken)
+                length = (size_t)(client->window - client->untaken);
+            if (length == 0)
+                return true;
             stage_frame(client, FRAME_STDOUT, holder->ring + from, length);
             client->place += length;
+            client->untaken += length;
         } else if (holder->dry && !client->told_end) {
             stage_end(holder);
         } else {
@@ -287,7 +297,10 @@ static bool guest_greet(struct holder *holder)
     bool good = secret && same_secret(secret, holder->secret);
     unsigned rows = (unsigned)json_integer_value(json_object_get(said, "rows"));
     unsigned columns = (unsigned)json_integer_value(json_object_get(said, "columns"));
+    json_int_t window = json_integer_value(json_object_get(said, "window"));
     json_decref(said);
+    if (window != 0 && (window < WINDOW_MIN || window > WINDOW_MAX))
+        good = false;
     if (!good)
         return false;
     struct client *client = &holder->client;
@@ -306,6 +319,8 @@ static bool guest_greet(struct holder *holder)
     memcpy(client->input, guest->input + FRAME_HEADER + length, client->end);
     guest->socket = -1;
     client_clear(guest);
+    client->window = (uint64_t)window;
+    client->untaken = 0;
     client->place = holder->printed > RING ? holder->printed - RING : 0;
     if (client->place > 0) { /* its beginning is in the middle of something: of a line, at least */
         uint64_t place = client->place;
@@ -313,7 +328,8 @@ static bool guest_greet(struct holder *holder)
             place++;
         client->place = place;
     }
-    stage_text(client, FRAME_STARTED, json_pack("{s:I}", "replayed", (json_int_t)(holder->printed - client->place)));
+    stage_text(client, FRAME_STARTED, json_pack("{s:I, s:I}", "replayed", (json_int_t)(holder->printed - client->place),
+                                                "window", window));
     set_size(holder, rows, columns, true);
     return true;
 }
@@ -334,6 +350,15 @@ static bool client_type(struct holder *holder)
             if (here < length)
                 return true;
             set_size(holder, frame[5] | frame[6] << 8, frame[7] | frame[8] << 8, false);
+        } else if (frame[0] == FRAME_TAKEN) {
+            if (length != 4)
+                return false;
+            if (here < length)
+                return true;
+            uint32_t taken = (uint32_t)(frame[5] | frame[6] << 8 | frame[7] << 16) | (uint32_t)frame[8] << 24;
+            if (!client->window || taken > client->untaken)
+                return false;
+            client->untaken -= taken;
         } else if (frame[0] == FRAME_STDIN) {
             if (here < length)
                 return true;
@@ -470,7 +495,8 @@ static void drop_client(struct holder *holder)
 
 static bool is_behind(const struct holder *holder)
 {
-    return holder->client.socket >= 0 && holder->printed - holder->client.place >= BEHIND;
+    const struct client *client = &holder->client;
+    return client->socket >= 0 && holder->printed - client->place >= (client->window ? CHUNK : BEHIND);
 }
 
 static int next_timeout(const struct holder *holder)

@@ -7,6 +7,7 @@ enum RunnerFrame {
         case stdinEnd = 3
         case signal = 4
         case window = 5
+        case taken = 6  // to a terminal
     }
 
     enum Kind: UInt8 {

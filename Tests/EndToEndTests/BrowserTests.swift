@@ -10,7 +10,7 @@ import Testing
     @Test(
         arguments: [
             "signing_in", "streaming", "streaming_on_a_phone", "cancelling", "typing", "waking", "my_vm",
-            "administering", "hostile_output", "long_output", "colouring", "keyboard",
+            "ssh_keys", "administering", "hostile_output", "long_output", "colouring", "keyboard",
             "files.transferring", "files.resuming", "files.arranging", "files.editing", "files.hostile_names",
             "files.by_keyboard", "files.sights",
             "terminals.terminal_use", "terminals.terminal_again", "terminals.terminal_output",

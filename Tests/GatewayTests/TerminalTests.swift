@@ -86,10 +86,60 @@ extension LiveTests {
             }
         }
 
+        @Test func noMoreThanAWindowComesUntilItIsTaken() async throws {
+            try await withVM { bench, _ in
+                try await RawClient.connected(to: bench.port) { client in
+                    try await open(client, bench, "with-window", "?create=1&window=8192")
+                    try await expect(#""window":8192"#, client)
+                    try await client.send(.binary(Array("stty -echo; echo be''gin; exec yes\n".utf8)))
+                    // Nothing is taken: so much comes, and no more, of a program that never stops by itself.
+                    var received = 0
+                    while received < 8_192 {
+                        let (opcode, payload) = try await client.frame()
+                        if opcode == 2 { received += payload.count }
+                    }
+                    #expect(received == 8_192)
+                    // What is typed goes past it, and what is taken lets as much come.
+                    for taken in [8_192, 1_000, 4_096] {
+                        try await client.send(.text(#"{"taken":\#(taken)}"#))
+                        var more = 0
+                        while more < taken {
+                            let (opcode, payload) = try await client.frame()
+                            if opcode == 2 { more += payload.count }
+                        }
+                        #expect(more == taken)
+                    }
+                    try await client.send(.binary([3]))
+                    try await client.send(.text(#"{"taken":8192}"#))
+                    var last = [UInt8]()
+                    while last.firstRange(of: Array(#"{"exit":{"exitCode":null,"signal":"SIGINT"}}"#.utf8)) == nil {
+                        let (opcode, payload) = try await client.frame()
+                        try #require(opcode != 8, "\(String(decoding: last, as: UTF8.self))")
+                        last += payload
+                        if opcode == 2, !payload.isEmpty {
+                            try await client.send(.text(#"{"taken":\#(payload.count)}"#))
+                        }
+                    }
+                    #expect(last.count < 64_000, "\(last.count) bytes came after the interrupt")
+                }
+                // More than came cannot be taken.
+                try await RawClient.connected(to: bench.port) { client in
+                    try await open(client, bench, "with-window", "?create=1&window=8192")
+                    try await expect(#""window":8192"#, client)
+                    try await client.send(.text(#"{"taken":9000}"#))
+                    var closing = try await client.frame()
+                    while closing.opcode != 8 { closing = try await client.frame() }
+                    #expect(closing.payload.prefix(2) == [0x03, 0xEB], "1003")
+                }
+                #expect(try await bench.call("DELETE", "/v1/terminals/with-window").status == 204)
+            }
+        }
+
         @Test func whatIsSaidWrongClosesItAndTheShellLivesOn() async throws {
             try await withVM { bench, _ in
                 for (frame, code) in [
                     (WebSocketFrame.text("x"), 1003), (.text(#"{"resize":{"rows":0,"columns":1}}"#), 1003),
+                    (.text(#"{"taken":1}"#), 1003), (.text("{}"), 1003),
                     (WebSocketFrame(.text, [0xFF]), 1007), (WebSocketFrame(.continuation, []), 1002),
                     (WebSocketFrame(.binary, [UInt8](repeating: 0, count: (1 << 20) + 1)), 1009),
                 ] {

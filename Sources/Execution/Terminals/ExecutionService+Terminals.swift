@@ -65,17 +65,19 @@ extension ExecutionService {
         let _: Ended = try await command("end \(id.rawValue)", in: environment)
     }
 
-    /// Lends a terminal. Leaving `body` leaves it to itself. Its VM counts as used meanwhile, so it is not stopped.
+    /// Lends a terminal. Leaving `body` leaves it to itself. With a window, of ``TerminalWindow/range``, no more output is on its
+    /// way than that, wherever, until it is taken. Its VM counts as used meanwhile, so it is not stopped.
     /// Throws `terminal_not_found` where it has gone, `vm_unreachable` where the connection is cut, and what `body` throws.
     package func withTerminal<Result: Sendable>(
-        _ place: TerminalPlace, size: TerminalSize,
+        _ place: TerminalPlace, size: TerminalSize, window: Int? = nil,
         _ body: @escaping @Sendable (TerminalConnection) async throws -> Result
     ) async throws -> Result {
         try await fleet.sessions.withHold(on: place.environment.id, kind: "terminal") {
             try await reaching(place.environment) { session in
                 let connection: TerminalConnection
                 do {
-                    connection = try await TerminalConnection.open(place.terminal, size, on: session.ssh)
+                    connection = try await TerminalConnection.open(
+                        place.terminal, size, window: window, on: session.ssh)
                 } catch let error as SSHError where error.code == .channelRefused {
                     throw Self.notFound(place.terminal.id)
                 }

@@ -34,6 +34,12 @@ package struct TerminalSize: Sendable, Equatable {
     }
 }
 
+/// The most bytes of output that a terminal's user may not yet have taken: what is on its way cannot be held back by an
+/// interrupt.
+package enum TerminalWindow {
+    package static let range = 4_096...1_048_576
+}
+
 /// What a new terminal is to be.
 package struct TerminalRequest: Sendable {
     package var id: TerminalID

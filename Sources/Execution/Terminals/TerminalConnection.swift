@@ -4,8 +4,9 @@ import SSH
 
 /// What a terminal's holder says (sandbox/terminal.c).
 package enum TerminalEvent: Sendable, Equatable {
-    /// Output that was printed before follows, so many bytes of it.
-    case attached(replayed: Int)
+    /// Output that was printed before follows, so many bytes of it. `hasWindow`: no more comes than ``TerminalConnection/take(_:)``
+    /// lets come.
+    case attached(replayed: Int, hasWindow: Bool)
     case output([UInt8])
     /// The program has ended, and the terminal with it.
     case ended(exitCode: Int?, signal: String?)
@@ -22,16 +23,17 @@ package struct TerminalConnection: Sendable {
     private static let largestInput = 16 << 10
 
     /// Throws `SSHError`: `channelRefused` where no such terminal is any more.
-    static func open(_ terminal: Terminal, _ size: TerminalSize, on session: SSHSession) async throws
-        -> TerminalConnection
-    {
+    static func open(
+        _ terminal: Terminal, _ size: TerminalSize, window: Int?, on session: SSHSession
+    ) async throws -> TerminalConnection {
         struct Greeting: Encodable {
             let secret: String
             let rows: Int
             let columns: Int
+            let window: Int?
         }
         let greeting = try JSONEncoder().encode(
-            Greeting(secret: terminal.secret, rows: size.rows, columns: size.columns))
+            Greeting(secret: terminal.secret, rows: size.rows, columns: size.columns, window: window))
         let channel = try await session.openDirectTCPIP(port: terminal.port)
         try await channel.write(RunnerFrame.encode(.request, greeting))
         return TerminalConnection(channel: channel)
@@ -53,8 +55,12 @@ package struct TerminalConnection: Sendable {
                 output = []
                 switch kind {
                 case .started:
-                    struct Started: Decodable { let replayed: Int }
-                    try await receive(.attached(replayed: try Self.decode(Started.self, payload).replayed))
+                    struct Started: Decodable {
+                        let replayed: Int
+                        let window: Int?  // holders of before there were windows say none
+                    }
+                    let started = try Self.decode(Started.self, payload)
+                    try await receive(.attached(replayed: started.replayed, hasWindow: started.window ?? 0 > 0))
                 case .exit:
                     struct Exit: Decodable {
                         let exitCode: Int?
@@ -90,6 +96,12 @@ package struct TerminalConnection: Sendable {
                     UInt8(truncatingIfNeeded: rows), UInt8(rows >> 8), UInt8(truncatingIfNeeded: columns),
                     UInt8(columns >> 8),
                 ]))
+    }
+
+    /// Lets so many bytes more come, of a window: no more than have come.
+    package func take(_ bytes: Int) async throws {
+        let count = withUnsafeBytes(of: UInt32(truncatingIfNeeded: bytes).littleEndian) { Array($0) }
+        try await channel.write(RunnerFrame.encode(.taken, count))
     }
 
     /// Leaves the terminal; it lives on. Idempotent, and waits for nothing.

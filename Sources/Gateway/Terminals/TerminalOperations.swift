@@ -14,7 +14,8 @@ struct TerminalOperations: Sendable {
     var end: @Sendable (Caller, _ environment: String?, TerminalID, _ requestID: String) async throws -> Void
     var use:
         @Sendable (
-            TerminalPlace, TerminalSize, _ body: @escaping @Sendable (TerminalConnection) async throws -> Void
+            TerminalPlace, TerminalSize, _ window: Int?,
+            _ body: @escaping @Sendable (TerminalConnection) async throws -> Void
         ) async throws -> Void
 
     static func live(_ execution: ExecutionService) -> TerminalOperations {
@@ -32,13 +33,15 @@ struct TerminalOperations: Sendable {
             end: { caller, environment, id, requestID in
                 try await execution.endTerminal(id, of: environment, caller: caller, requestID: requestID)
             },
-            use: { place, size, body in try await execution.withTerminal(place, size: size, body) })
+            use: { place, size, window, body in
+                try await execution.withTerminal(place, size: size, window: window, body)
+            })
     }
 
     static var none: TerminalOperations {
         let error = ServiceError(.serviceUnavailable, "No terminals are served here.", hint: "Ask another gateway.")
         return TerminalOperations(
             list: { _, _, _ in throw error }, make: { _, _, _, _, _ in throw error },
-            find: { _, _, _, _ in throw error }, end: { _, _, _, _ in throw error }, use: { _, _, _ in throw error })
+            find: { _, _, _, _ in throw error }, end: { _, _, _, _ in throw error }, use: { _, _, _, _ in throw error })
     }
 }

@@ -73,8 +73,8 @@ struct TerminalRoutes: Sendable {
     private static let using = RouteDescription(
         id: "useTerminal", group: .terminals, summary: "Use a terminal over a WebSocket",
         detail: """
-            Binary frames are bytes of the terminal, both ways. Text frames are JSON: `{"resize":{"rows","columns"}}` to \
-            it; from it `{"status"}` while the VM wakes, `{"attached":{"id","replayed"}}` before the bytes, of which the \
+            Binary frames are bytes of the terminal, both ways. Text frames are JSON: `{"resize":{"rows","columns"}}` and \
+            `{"taken"}` to it; from it `{"status"}` while the VM wakes, `{"attached":{"id","replayed","window"}}` before the bytes, of which the \
             first `replayed` were printed before, `{"exit":{"exitCode","signal"}}` at the end, `{"error":{…}}`. A \
             terminal has one user; who comes later takes over, and the other is closed with 4001.
             """,
@@ -82,6 +82,9 @@ struct TerminalRoutes: Sendable {
             id, environment,
             .query("rows", "24 without it.", Schema.integer("", TerminalSize.range)),
             .query("columns", "80 without it.", Schema.integer("", TerminalSize.range)),
+            .query(
+                "window", "The most bytes of output that may be on their way. What has been taken is to be told then.",
+                Schema.integer("", TerminalWindow.range)),
             .query("create", "Wakes the VM, and makes the terminal if it is not there.", Schema.string("")),
         ],
         answers: [.empty(.switchingProtocols, "A WebSocket, where the request asks for one.")],
@@ -108,6 +111,7 @@ struct TerminalRoutes: Sendable {
         let size = TerminalSize(
             rows: try target.number("rows", TerminalSize.range) ?? TerminalSize.usual.rows,
             columns: try target.number("columns", TerminalSize.range) ?? TerminalSize.usual.columns)
+        let window = try target.number("window", TerminalWindow.range)
         let creates = target.isSet("create")
         try await gate.serve(exchange, caller) { [operations] () -> TerminalPlace? in
             if creates {
@@ -123,9 +127,9 @@ struct TerminalRoutes: Sendable {
                         { try await socket.send(json: ["status": $0]) })
                 }
             let ending = Mutex(WebSocketEnding.normal)
-            try await operations.use(place, size) { terminal in
+            try await operations.use(place, size, window) { terminal in
                 ending.withLock { $0 = .normal }
-                let last = try await Self.join(socket, terminal, id)
+                let last = try await Self.join(socket, terminal, id, window)
                 ending.withLock { $0 = last }
             }
             return ending.withLock { $0 }
@@ -135,6 +139,24 @@ struct TerminalRoutes: Sendable {
     private struct Attached: Encodable {
         let id: String
         let replayed: Int
+        @Nullable var window: Int?
+    }
+
+    /// The bytes of output that a client with a window has not said to have taken.
+    private final class Untaken: Sendable {
+        private let count = Mutex<Int?>(nil)  // `nil` where there is no window
+
+        func begin() { count.withLock { $0 = 0 } }
+        func add(_ more: Int) { count.withLock { if let left = $0 { $0 = left + more } } }
+
+        /// False if it is more than there is.
+        func take(_ taken: Int) -> Bool {
+            count.withLock {
+                guard let left = $0, left >= taken else { return false }
+                $0 = left - taken
+                return true
+            }
+        }
     }
 
     private struct Exit: Encodable {
@@ -144,16 +166,24 @@ struct TerminalRoutes: Sendable {
 
     /// Bytes both ways, until the terminal ends.
     private static func join(
-        _ socket: WebSocketChannel, _ terminal: TerminalConnection, _ id: TerminalID
+        _ socket: WebSocketChannel, _ terminal: TerminalConnection, _ id: TerminalID, _ window: Int?
     ) async throws -> WebSocketEnding {
-        try await withThrowingTaskGroup(of: WebSocketEnding.self) { group in
+        let untaken = Untaken()
+        return try await withThrowingTaskGroup(of: WebSocketEnding.self) { group in
             group.addTask {
                 while true {
                     switch try await socket.next() {
                     case .binary(let bytes): try await terminal.type(bytes)
                     case .text(let text):
                         do {
-                            try await terminal.resize(try TerminalSize.decode(resize: text))
+                            switch try TerminalMessage.decode(text) {
+                            case .resize(let size): try await terminal.resize(size)
+                            case .taken(let count):
+                                if !untaken.take(count) {
+                                    return WebSocketEnding(.unsupportedData, "more was taken than came")
+                                }
+                                try await terminal.take(count)
+                            }
                         } catch let error as ServiceError {
                             return WebSocketEnding(.unsupportedData, error.message)
                         }
@@ -164,9 +194,13 @@ struct TerminalRoutes: Sendable {
                 let ending = Mutex(WebSocketEnding.normal)
                 try await terminal.receive { event in
                     switch event {
-                    case .attached(let replayed):
-                        try await socket.send(json: ["attached": Attached(id: id.rawValue, replayed: replayed)])
-                    case .output(let bytes): try await socket.send(bytes)
+                    case .attached(let replayed, let hasWindow):
+                        if hasWindow { untaken.begin() }
+                        let attached = Attached(id: id.rawValue, replayed: replayed, window: hasWindow ? window : nil)
+                        try await socket.send(json: ["attached": attached])
+                    case .output(let bytes):
+                        untaken.add(bytes.count)
+                        try await socket.send(bytes)
                     case .ended(let exitCode, let signal):
                         try await socket.send(json: ["exit": Exit(exitCode: exitCode, signal: signal)])
                     case .taken: ending.withLock { $0 = WebSocketEnding(taken, "opened elsewhere") }

@@ -59,27 +59,43 @@ extension TerminalRequest {
     }
 }
 
-extension TerminalSize {
-    /// A text frame, `{"resize":{"rows":24,"columns":80}}`.
-    static func decode(resize text: String) throws(ServiceError) -> TerminalSize {
+/// A text frame to a terminal: `{"resize":{"rows":24,"columns":80}}`, or `{"taken":16384}`.
+enum TerminalMessage: Equatable {
+    case resize(TerminalSize)
+    case taken(Int)
+
+    static func decode(_ text: String) throws(ServiceError) -> TerminalMessage {
         var reader = try JSONReader(Array(text.utf8))
-        var (rows, columns): (Int?, Int?) = (nil, nil)
+        var (rows, columns, taken): (Int?, Int?, Int?) = (nil, nil, nil)
         try reader.document { (reader: inout JSONReader) throws(ServiceError) in
             try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in
-                guard field == "resize" else { throw reader.invalid("is not a known field", hint: "Send 'resize'.") }
-                try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in
-                    switch field {
-                    case "rows": rows = try reader.length()
-                    case "columns": columns = try reader.length()
-                    default: throw reader.invalid("is not a known field", hint: "Send rows and columns.")
+                switch field {
+                case "resize":
+                    try reader.object { (reader: inout JSONReader, field: String) throws(ServiceError) in
+                        switch field {
+                        case "rows": rows = try reader.length()
+                        case "columns": columns = try reader.length()
+                        default: throw reader.invalid("is not a known field", hint: "Send rows and columns.")
+                        }
                     }
+                case "taken":
+                    let count = try reader.integer()
+                    guard (1...TerminalWindow.range.upperBound).contains(count) else {
+                        throw reader.invalid("must be from 1 to \(TerminalWindow.range.upperBound)")
+                    }
+                    taken = count
+                default: throw reader.invalid("is not a known field", hint: "Send 'resize' or 'taken'.")
                 }
             }
         }
-        guard let rows, let columns else {
-            throw ServiceError(.invalidRequest, "A resize needs 'rows' and 'columns'.", hint: "Send both.")
+        switch (rows, columns, taken) {
+        case (let rows?, let columns?, nil): return .resize(TerminalSize(rows: rows, columns: columns))
+        case (nil, nil, let taken?): return .taken(taken)
+        default:
+            throw ServiceError(
+                .invalidRequest, "That is neither a resize with 'rows' and 'columns' nor a 'taken'.",
+                hint: "Send one of them.")
         }
-        return TerminalSize(rows: rows, columns: columns)
     }
 }
 

@@ -5,7 +5,7 @@ import time
 from playwright.sync_api import expect
 
 from browser import finished, run_code, shift, write_code
-from world import HOSTILE_PROGRAM, MARKUP
+from world import HOSTILE_PROGRAM, MARKUP, public_key
 
 
 def signing_in(site):
@@ -235,6 +235,107 @@ def my_vm(site):
         site.vm_until(None)
         page.get_by_role("button", name="Make my VM").click()
         expect(state).to_have_text("running", timeout=60_000)
+
+
+def ssh_keys(site):
+    """The keys that the visitor's own ssh logs in with: added by pasting a line, listed, and removed."""
+    keys = lambda: site.call("GET", "/v1/ssh-keys")["keys"]
+    for key in keys():
+        site.call("DELETE", f"/v1/ssh-keys/{key['id']}")
+    site.call("POST", "/v1/vm/start")
+    site.vm_until("running")
+    with site.visit("/my-vm", permissions=["clipboard-read", "clipboard-write"]) as page:
+        sent = []
+        page.on("request", lambda request: sent.append(request.post_data or "") if request.method == "POST" else None)
+        card = page.locator("#ssh")
+        rows = card.locator("#ssh-keys tr")
+        complaint = card.get_by_role("alert")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text("None yet: nobody gets in by SSH.")
+        expect(card.locator("#ssh-setup")).to_have_text("martlet key add\nmartlet ssh-config --write")
+        expect(card.locator("#ssh-use")).to_contain_text("ssh martlet\n")
+
+        def add(text, name=None):
+            page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
+            page.get_by_label("Public key").focus()
+            page.keyboard.press("Control+a")
+            page.keyboard.press("Control+v")
+            if name:
+                card.get_by_label("Name").fill(name)
+            card.get_by_role("button", name="Add key").click()
+
+        line, fingerprint = public_key("me@laptop")
+        add(line)
+        first = rows.filter(has_text=fingerprint)
+        expect(first).to_contain_text("me@laptop")
+        expect(first).to_contain_text("Ed25519")
+        expect(rows).to_have_count(1)
+        expect(page.get_by_label("Public key")).to_have_value("")
+        expect(complaint).to_be_hidden()
+        assert [key["fingerprint"] for key in keys()] == [fingerprint]
+        # The key of the VM itself, which 'ssh' asks about.
+        own = next(each for each in site.call("GET", "/v1/ssh/hosts")["hosts"] if each["isOwnVM"])
+        expect(card.locator("#ssh-host")).to_contain_text(own["fingerprint"])
+
+        # What is no key is told where it was pasted, which stays as it was.
+        other, _ = public_key("other")
+        for bad, said in [
+            ("not a key at all", "not a public key of a kind that is taken"), (line, "is there already, as 'me@laptop'"),
+            (other[:50], "not whole"), (f"{other}\n{line}", "A public key is one line."),
+            (f'command="sh" {other}', "options before the key"),
+        ]:
+            add(bad)
+            expect(complaint).to_contain_text(said)
+            expect(page.get_by_label("Public key")).to_have_value(bad)
+            expect(page.get_by_label("Public key")).to_have_attribute("aria-invalid", "true")
+        private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk=\n-----END OPENSSH PRIVATE KEY-----"
+        sent.clear()
+        add(private)
+        expect(complaint).to_contain_text("That is a private key, and was not sent.")
+        assert not any("b3BlbnNzaC1rZXk" in each for each in sent), "a private key has left the browser"
+        assert [key["fingerprint"] for key in keys()] == [fingerprint]
+
+        # A comment is anybody's text: it is shown, and does nothing. A name that is given comes before it.
+        hostile, hostile_print = public_key(f"{MARKUP} \u202e")
+        add(hostile)
+        second = rows.filter(has_text=hostile_print)
+        expect(second).to_contain_text("<img src=x onerror=window.owned=1>")
+        expect(complaint).to_be_hidden()
+        assert "\u202e" not in card.inner_text(), "a name turns the line around"
+        add(other, name="desk")
+        expect(rows.nth(2)).to_contain_text("desk")
+        expect(card.get_by_label("Name")).to_have_value("")
+
+        # Removing asks first, by the same name.
+        second.get_by_role("button", name="Remove").click()
+        question = page.get_by_role("dialog")
+        expect(question).to_contain_text("<img src=x onerror=window.owned=1>")
+        assert page.locator("#ssh img, dialog img").count() == 0 and page.evaluate("window.owned") is None
+        page.keyboard.press("Escape")
+        expect(question).to_have_count(0)
+        second.get_by_role("button", name="Remove").click()
+        question.get_by_role("button", name="Keep it as it is").click()
+        expect(rows).to_have_count(3)
+        second.get_by_role("button", name="Remove").click()
+        question.get_by_role("button", name="Remove it").click()
+        expect(second).to_have_count(0)
+        expect(page.get_by_label("Public key")).to_be_focused()
+        assert [key["name"] for key in keys()] == ["me@laptop", "desk"]
+        for name in ("me@laptop", "desk"):
+            card.get_by_role("button", name=f"Remove {name}").click()
+            question.get_by_role("button", name="Remove it").click()
+            expect(question).to_have_count(0)
+        expect(rows).to_contain_text("None yet: nobody gets in by SSH.")
+        assert keys() == [] and page.evaluate("window.owned") is None
+        # A VM that is made anew has another key, which is told without loading the page again.
+        page.get_by_role("button", name="Destroy", exact=True).click()
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.locator("#none")).to_be_visible(timeout=60_000)
+        expect(card.locator("#ssh-host")).to_be_empty()
+        page.get_by_role("button", name="Make my VM").click()
+        expect(page.locator("#vm-state")).to_have_text("running", timeout=60_000)
+        expect(card.locator("#ssh-host")).to_contain_text("SHA256:")
+        assert own["fingerprint"] not in card.inner_text(), "the host key of a VM that is gone"
 
 
 def hostile_output(site):

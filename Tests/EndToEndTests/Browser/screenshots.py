@@ -86,6 +86,9 @@ def take(site, page, path, name, into):
                 tab.wait_for_selector(page.shown, timeout=3_000)
             except Exception:
                 pass
+            if name == "terminal":  # with something in colours
+                tab.keyboard.type("clear; ls --color=always -la / | head -12\n")
+                tab.wait_for_timeout(800)
             tab.wait_for_timeout(350)
             tab.screenshot(path=f"{into}/{name}-{width}-{scheme}.png", full_page=True, clip=clip(tab, width))
             if scheme == "light":

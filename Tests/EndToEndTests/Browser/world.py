@@ -1,7 +1,10 @@
 """What the pages are shown with: users, VMs, runs, jobs and hosts, with long names and with names, errors and logs that
 would do something if a page took them for HTML or sent them to a terminal."""
 
+import base64
+import hashlib
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -26,6 +29,14 @@ sys.stdout.write("dle\x07after\n")
 sys.stdout.write("left \u202eright\u202c \x1bPdcs\x1b\\ \x9b31m end\n10%\r100%\n")
 sys.stderr.write("\x1b[32mgreen error\x1b[0m <script>window.owned=1</script>\n")
 '''
+
+
+def public_key(comment=""):
+    """A line of a `.pub` file whose private half nobody has, and its fingerprint as `ssh-keygen -l` would show it."""
+    string = lambda part: len(part).to_bytes(4, "big") + part
+    blob = string(b"ssh-ed25519") + string(os.urandom(32))
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} {comment}".rstrip(), f"SHA256:{digest}"
 
 
 class World:
@@ -69,17 +80,21 @@ def furnish(site, is_hostile=True):
     site.call("POST", "/v1/admin/hosts", {
         "name": f"fc-{'very-long-' * 4}{made}", "address": "10.0.0.11", "vcpus": 32,
         "memoryMb": 131072, "diskMb": 2_000_000})
+    for comment in (name, f"{LONG[:90]}{made}", "laptop"):
+        site.call("POST", "/v1/ssh-keys", {"key": public_key(comment)[0]})
     fail(site, environment, owner, ESCAPES if is_hostile else "The home of this VM is gone: /var/lib/martlet/vms/mlt-1/home.img")
     samples(site)
     return World(site, run, environment, user)
 
 
 def clear(site):
-    """Takes away what is in the way of other scenarios: environments beside the VM, hosts, the job that failed."""
+    """Takes away what is in the way of other scenarios: environments beside the VM, keys, hosts, the job that failed."""
     for each in site.call("GET", "/v1/environments?limit=200")["environments"]:
         if each["kind"] != "user_vm":
             site.call("DELETE", f"/v1/admin/vms/{each['slug']}?force=true")
             site.environment_until(each["slug"], "destroyed")
+    for key in site.call("GET", "/v1/ssh-keys")["keys"]:
+        site.call("DELETE", f"/v1/ssh-keys/{key['id']}")
     for host in site.call("GET", "/v1/admin/hosts?limit=500")["hosts"]:
         site.call("DELETE", f"/v1/admin/hosts/{host['id']}")
     redis(site, "DEL", "bull:vm-control:hostile", "bull:vm-control:hostile:logs")

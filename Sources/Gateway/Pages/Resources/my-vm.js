@@ -154,10 +154,12 @@ function take(list) {
   // What costs a question is asked again when something moved or was used.
   const mark = JSON.stringify(list.map((each) => [each.id, each.state, each.lastActivityAt]))
   if (mark === known) return
+  const isFirst = !known
   known = mark
   drawWhy()
   readQuota()
   drawAudit().catch(tellError)
+  if (!isFirst) document.dispatchEvent(new Event('vmschange'))
 }
 
 const logLine = (entry) => el('div', { class: entry.level === 'error' ? 'error' : null },

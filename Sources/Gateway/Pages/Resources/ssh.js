@@ -2,6 +2,8 @@
 
 import { call } from './api.js'
 import { ask, busy, byId, el, tell, tellError, time } from './page.js'
+import { emptyRow, replace } from './parts.js'
+import { clean } from './text.js'
 
 const rows = byId('ssh-keys')
 const KINDS = { 'ssh-ed25519': 'Ed25519', 'ssh-rsa': 'RSA' }
@@ -16,19 +18,20 @@ async function remove(key) {
   if (!isMeant) return
   await call('DELETE', `/v1/ssh-keys/${key.id}`)
   await draw()
+  field.focus() // what had the focus is gone
   tell(`${key.name} is removed.`)
 }
 
 async function draw() {
   const { keys } = await call('GET', '/v1/ssh-keys')
-  rows.replaceChildren(...(keys.length ? keys.map((key) => el('tr', {},
+  replace(rows, keys.length ? keys.map((key) => el('tr', { 'data-id': key.id },
     el('td', { class: 'wrap' }, key.name), el('td', {}, kind(key.algorithm)),
     el('td', {}, el('code', {}, key.fingerprint)), el('td', {}, time(key.createdAt)),
     el('td', { class: 'actions-cell' }, el('button', {
       type: 'button', class: 'quiet', 'aria-label': `Remove ${key.name}`,
       onclick: (event) => busy(event.currentTarget, () => remove(key)),
     }, 'Remove'))))
-    : [el('tr', {}, el('td', { colspan: 5, class: 'empty' }, 'None yet: nobody gets in by SSH.'))]))
+    : [emptyRow(5, 'None yet: nobody gets in by SSH.', 'Add one here, or with martlet key add.')])
 }
 
 async function drawHost() {
@@ -38,25 +41,28 @@ async function drawHost() {
 }
 
 const form = byId('ssh-add')
+const field = byId('ssh-key')
 const problem = byId('ssh-problem')
+function complain(text) {
+  problem.hidden = !text
+  problem.textContent = text ?? ''
+  if (text) field.setAttribute('aria-invalid', 'true')
+  else field.removeAttribute('aria-invalid')
+}
 form.addEventListener('submit', (event) => {
   event.preventDefault()
   busy(form.querySelector('button'), async () => {
-    problem.hidden = true
-    const key = byId('ssh-key').value.trim()
+    complain(null)
+    const key = field.value.trim()
     if (key.includes('PRIVATE KEY')) { // said here, so that it does not leave the browser
-      problem.textContent = 'That is a private key, and was not sent. Paste the line of the file that ends in .pub.'
-      problem.hidden = false
-      return
+      return complain('That is a private key, and was not sent. Paste the line of the file that ends in .pub.')
     }
     try {
       const name = byId('ssh-name').value.trim()
       await call('POST', '/v1/ssh-keys', { body: name ? { key, name } : { key }, idempotent: true })
     } catch (error) {
       if (!error.hint) throw error
-      problem.textContent = `${error.message} ${error.hint}`
-      problem.hidden = false
-      return
+      return complain(`${clean(error.message)} ${clean(error.hint)}`)
     }
     form.reset()
     await draw()
@@ -65,3 +71,4 @@ form.addEventListener('submit', (event) => {
 
 draw().catch(tellError)
 drawHost().catch(tellError)
+document.addEventListener('vmschange', () => drawHost().catch(tellError)) // one that is made anew has another key

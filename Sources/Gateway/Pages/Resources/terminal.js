@@ -8,6 +8,8 @@ const Terminal = window.Terminal
 const tabs = []
 let current = null
 let holdsCtrl = false
+const WINDOW = 131072 // bytes that may be on their way, here or before
+const PIECE = 8192 // drawn between two looks at the clock
 const waits = [250, 500, 1000, 2000, 4000, 8000]
 
 const states = {
@@ -32,7 +34,7 @@ function theme() {
 
 class Shell {
   constructor(id, environment, isNew) {
-    Object.assign(this, { id, environment, isNew, state: 'opening', tries: 0, pending: null })
+    Object.assign(this, { id, environment, isNew, state: 'opening', tries: 0, pending: [], isDrawing: false })
     this.screen = el('div', { class: 'screen', role: 'tabpanel', id: `screen-${id}`, hidden: true })
     byId('screens').append(this.screen)
     this.tab = el('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `screen-${id}`, onclick: () => show(this) })
@@ -42,6 +44,8 @@ class Shell {
       lineHeight: 1.15, scrollback: 5000, cursorBlink: false, theme: theme(), allowTransparency: false, bellStyle: 'none',
     })
     this.decoder = new TextDecoder()
+    this.turn = new MessageChannel() // tasks also in a page that is not looked at, whose timers browsers hold up
+    this.turn.port1.onmessage = () => this.draw()
     this.terminal.on('data', (text) => this.type(text))
     this.terminal.attachCustomKeyEventHandler((event) => keys(event))
     this.terminal.on('resize', ({ rows, cols }) => this.send(JSON.stringify({ resize: { rows, columns: cols } })))
@@ -74,7 +78,7 @@ class Shell {
     const old = this.socket
     this.socket = null
     old?.close()
-    const query = new URLSearchParams({ rows: this.terminal.rows, columns: this.terminal.cols })
+    const query = new URLSearchParams({ rows: this.terminal.rows, columns: this.terminal.cols, window: WINDOW })
     if (this.environment) query.set('environment', this.environment)
     if (this.isNew) query.set('create', '1')
     const url = new URL(`/v1/terminals/${this.id}/socket?${query}`, location.href)
@@ -95,13 +99,16 @@ class Shell {
       this.isNew = false
       this.tries = 0
       this.decoder = new TextDecoder()
+      this.window = message.attached.window
+      this.taken = 0
+      this.pending = []
       this.terminal.reset()
       this.become('open')
       this.send(JSON.stringify({ resize: { rows: this.terminal.rows, columns: this.terminal.cols } }))
     }
     if (message.exit) {
       this.become('ended', message.exit.signal ?? `exit ${message.exit.exitCode}`)
-      this.terminal.write(`\r\n\x1b[0m\x1b[2m[the shell ended: ${message.exit.signal ?? `exit ${message.exit.exitCode}`}]\x1b[0m\r\n`)
+      this.print(`\r\n\x1b[0m\x1b[2m[the shell ended: ${message.exit.signal ?? `exit ${message.exit.exitCode}`}]\x1b[0m\r\n`)
     }
     if (message.error) {
       this.become(message.error.code === 'terminal_not_found' ? 'ended' : 'failed', message.error.message)
@@ -109,8 +116,50 @@ class Shell {
     }
   }
 
-  print(bytes) {
-    this.terminal.write(this.decoder.decode(bytes, { stream: true }))
+  /** Bytes of the terminal, or text of ours behind them. */
+  print(what) {
+    this.pending.push(typeof what === 'string' ? what : new Uint8Array(what))
+    if (!this.isDrawing) this.draw()
+  }
+
+  /**
+   * Draws what has come, for some milliseconds at a time, and says so to the server, which keeps back what is more than a
+   * window ahead of it: of a program that floods, no more is left to be drawn when it is interrupted.
+   */
+  draw() {
+    this.isDrawing = false
+    const until = performance.now() + 12
+    while (this.pending.length) {
+      if (performance.now() > until) {
+        this.isDrawing = true
+        this.turn.port2.postMessage(null)
+        return
+      }
+      const [first] = this.pending
+      if (typeof first === 'string') {
+        this.pending.shift()
+        this.write(first)
+        continue
+      }
+      const piece = first.subarray(0, PIECE)
+      if (piece.length === first.length) this.pending.shift()
+      else this.pending[0] = first.subarray(PIECE)
+      this.write(this.decoder.decode(piece, { stream: true }))
+      this.taken += piece.length
+      if (this.window && this.taken >= this.window / 4) {
+        this.send(JSON.stringify({ taken: this.taken }))
+        this.taken = 0
+      }
+    }
+  }
+
+  /** At once, not by xterm's timers: when this returns it has been taken. */
+  write(text) {
+    const core = this.terminal._core
+    if (!text) return
+    if (!core._innerWrite || core.writeBuffer?.length) return this.terminal.write(text)
+    core.writeBuffer.push(text)
+    core._innerWrite()
   }
 
   type(text) {
@@ -135,7 +184,7 @@ class Shell {
     const { isGone, isRefused } = await this.look()
     if (this.socket || this.state === 'ended') return
     if (isGone && !this.isNew) {
-      this.terminal.write('\r\n\x1b[0m\x1b[2m[this shell is gone]\x1b[0m\r\n')
+      this.print('\r\n\x1b[0m\x1b[2m[this shell is gone]\x1b[0m\r\n')
       return this.become('ended')
     }
     if (isRefused) return this.become('failed')
@@ -177,6 +226,8 @@ class Shell {
     const socket = this.socket
     this.socket = null
     socket?.close()
+    this.pending = []
+    this.turn.port1.close()
     this.terminal.dispose()
     this.screen.remove()
     this.tab.remove()
