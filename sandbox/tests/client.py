@@ -149,10 +149,20 @@ class Client:
         return self.ask("ping")["warm"][language]["ready"]
 
 
+def find_elsewhere(path):
+    """Has a runtime's compiler be found where the tester has it, which may be none of the directories of a runner."""
+    with open(path) as file:
+        spec = json.load(file)
+    for step in ("version", "compile"):
+        spec[step][0] = shutil.which(spec[step][0]) or spec[step][0]
+    with open(path, "w") as file:
+        json.dump(spec, file)
+
+
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
 
-    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, **config):
+    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, elsewhere=(), **config):
         # Not below /tmp: a run sees its own /tmp only.
         self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
         os.chmod(self.directory, 0o755)
@@ -161,6 +171,8 @@ class Runner(Client):
         os.chown(self.home, user, user)
         self.runtimes = os.path.join(self.directory, "runtimes")
         shutil.copytree(RUNTIMES, self.runtimes)
+        for language in elsewhere:
+            find_elsewhere(os.path.join(self.runtimes, language, "runtime.json"))
         self.config = os.path.join(self.directory, "config.json")
         program = os.path.join(self.directory, "martlet-runner")
         shutil.copy(RUNNER, program)
