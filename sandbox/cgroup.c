@@ -70,6 +70,16 @@ static void remove_leftovers(const char *root)
     closedir(directory);
 }
 
+/* Lets the children of a group be limited. Each controller by itself: where one is not to be had (a hierarchy of version
+ * 1 may have it), the kernel refuses a line of both. False if one was refused. */
+static bool let_limit(const char *group)
+{
+    char path[PATH_MAX];
+    format_into(path, sizeof path, "%s/cgroup.subtree_control", group);
+    bool memory = write_text_at(AT_FDCWD, path, "+memory"), pids = write_text_at(AT_FDCWD, path, "+pids");
+    return memory && pids;
+}
+
 /* Version 2 lets a group hold either processes or controlled children: move ourselves beside the runs. */
 static bool unify(const char *root)
 {
@@ -82,18 +92,17 @@ static bool unify(const char *root)
     if (mkdir(root, 0755) < 0 && errno != EEXIST)
         return false;
 
-    format_into(path, sizeof path, "%s/cgroup.subtree_control", parent);
-    if (!write_text_at(AT_FDCWD, path, "+memory +pids")) {
+    if (!let_limit(parent)) {
         char own[PATH_MAX];
         format_into(own, sizeof own, "%s/runner", parent);
         if (mkdir(own, 0755) < 0 && errno != EEXIST)
             return false;
         format_into(own, sizeof own, "%s/runner/cgroup.procs", parent);
         write_text_at(AT_FDCWD, own, "0");
-        write_text_at(AT_FDCWD, path, "+memory +pids");
+        let_limit(parent);
     }
+    let_limit(root);
     format_into(path, sizeof path, "%s/cgroup.subtree_control", root);
-    write_text_at(AT_FDCWD, path, "+memory +pids");
     return access(path, W_OK) == 0;
 }
 

@@ -273,3 +273,49 @@ def own_cgroups():
             if controller in ("memory", "pids", "cpuacct") and os.access(os.path.dirname(root), os.W_OK):
                 roots[controller] = root
     return roots if {"memory", "pids"} <= roots.keys() else None
+
+
+class UnifiedGroup:
+    """A group of version 2 as a service manager delegates one: with what controllers are there, and a runner inside."""
+
+    @staticmethod
+    def mount():
+        """Where version 2 is mounted, beside version 1 or alone; None where it is not."""
+        for line in open("/proc/self/mounts"):
+            _, where, kind, *_ = line.split()
+            if kind == "cgroup2" and os.access(where, os.W_OK):
+                return where
+        return None
+
+    def __init__(self):
+        mount = self.mount()
+        self.path = f"{mount}/martlet-test-{os.getpid()}"
+        self.enabled = []
+        for controller in {"memory", "pids"}.intersection(self._words(mount, "cgroup.controllers")):
+            if controller not in self._words(mount, "cgroup.subtree_control"):
+                self._write(mount, "cgroup.subtree_control", "+" + controller)
+                self.enabled.append(controller)
+        os.mkdir(self.path)
+        self.controllers = set(self._words(self.path, "cgroup.controllers"))
+        self.roots = {"unified": self.path + "/runs"}
+        self.command = ["bash", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', self.path]
+
+    @staticmethod
+    def _words(group, file):
+        with open(f"{group}/{file}") as lines:
+            return lines.read().split()
+
+    @staticmethod
+    def _write(group, file, text):
+        with open(f"{group}/{file}", "w") as out:
+            out.write(text)
+
+    def runs(self):
+        return [name for name in os.listdir(self.roots["unified"]) if name.startswith("run-")]
+
+    def remove(self):
+        for group in (self.path + "/runs", self.path + "/runner", self.path):
+            if os.path.isdir(group):
+                os.rmdir(group)
+        for controller in self.enabled:
+            self._write(self.mount(), "cgroup.subtree_control", "-" + controller)
