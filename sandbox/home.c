@@ -7,7 +7,8 @@
  *   full        whoever is of the programs' user may write no byte to any file (RLIMIT_FSIZE), but delete: he gets
  *               EFBIG and SIGXFSZ, as wherever that limit is passed. Until there is room again.
  *   beyond      what can still grow then, by mappings of sparse files, by names alone or by SFTP, is killed as long as
- *               it grows: programs first, and if it was not them, SSH sessions.
+ *               it grows: programs first, and if it was not them, SSH sessions. Those that run when a count is done
+ *               need not be those that it is about, so it has to be seen to grow still, unless it always hides.
  * No file is larger than the whole home, by the same limit and from the start (confine.c). A file without a name is
  * found by the descriptors and mappings of those who have it.
  *
@@ -36,6 +37,7 @@ enum {
     COUNT_MS = 200,         /* between two counts at least, and twice as long as one takes */
     FORCED_MS = 60 * 1000,  /* between two counts at most, and fifty times as long as one takes */
     MOST_STRIKES = 3,       /* then it was not the programs */
+    MOST_PARDONS = 2,       /* counts in a row that show growth while none is to be seen: of a program that ended in one */
     MAX_NAMELESS = 1024,    /* files without a name that are told apart */
 };
 
@@ -52,6 +54,7 @@ static struct warden {
     int64_t beyond_bytes, beyond_files; /* at the last look beyond; 0: it was not */
     bool ended_some; /* at the last look: what came until they were dead is not growth */
     int strikes;     /* how often programs were ended, and it went on growing */
+    int pardons;     /* how often it had grown, and nobody was ended */
 } w;
 
 /* ---- Counting --------------------------------------------------------------------------------- */
@@ -303,6 +306,15 @@ static void end_session(pid_t pid, int directory, bool is_session)
         kill(pid, SIGKILL);
 }
 
+/* Whether something comes at this moment; of others as well, where the file system is not the home's alone. */
+static bool grows_now(void)
+{
+    int64_t bytes, files, bytes_then, files_then;
+    bool known = look_at_storage(&bytes, &files);
+    poll(NULL, 0, FULL_MS);
+    return !known || !look_at_storage(&bytes_then, &files_then) || bytes_then < bytes || files_then < files;
+}
+
 static void judge(void)
 {
     bool full = w.used > w.limit || w.files > w.most_files;
@@ -316,10 +328,12 @@ static void judge(void)
     bool beyond = w.used > w.limit + slack || w.files > w.most_files + w.most_files / 20;
     bool grows = w.used > w.beyond_bytes || w.files > w.beyond_files;
     if (!beyond || !grows) {
-        w.strikes = 0;
+        w.strikes = w.pardons = 0;
         w.ended_some = false;
     } else if (w.ended_some) {
         w.ended_some = false;
+    } else if (w.pardons < MOST_PARDONS && !grows_now()) {
+        w.pardons++;
     } else {
         w.ended_some = true;
         visit_processes(end_program);

@@ -162,12 +162,15 @@ def find_elsewhere(path):
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
 
-    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, elsewhere=(), **config):
+    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, elsewhere=(), disk=None, **config):
         # Not below /tmp: a run sees its own /tmp only.
         self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
         os.chmod(self.directory, 0o755)
         self.home = os.path.join(self.directory, "home")
         os.mkdir(self.home)
+        self.disk = disk
+        if disk:  # where nobody else writes
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}", "tmpfs", self.home], check=True)
         os.chown(self.home, user, user)
         self.runtimes = os.path.join(self.directory, "runtimes")
         shutil.copytree(RUNTIMES, self.runtimes)
@@ -247,6 +250,8 @@ class Runner(Client):
         finally:
             self.process.kill()
             self.process.stderr.close()
+            if self.disk:
+                subprocess.run(["umount", "-l", self.home], check=True)
             shutil.rmtree(self.directory, ignore_errors=True)
 
 

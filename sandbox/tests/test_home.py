@@ -87,6 +87,15 @@ class HomeTests(unittest.TestCase):
         self.assertGreater(len(os.listdir(self.runner.home)), most)
         self.assertEqual(self.runner.run("bash", "cd; ls | xargs rm; ls | wc -l").stdout, b"0\n")
 
+    def test_who_comes_after_is_not_ended_for_it(self):
+        runner = Runner(homeMb=MEGABYTES, user=USER + 2, disk="1G")
+        self.addCleanup(runner.close)
+        grow = "import os, sys\nfor i in range(20000): os.mknod(os.path.expanduser(f'~/{sys.argv[1]}-{i}'))"
+        for turn in range(3):  # each ends by itself, or as one that grows
+            runner.run("python", grow, args=[str(turn)], timeoutMs=30000)
+            result = runner.run("bash", "sleep 1.5; echo on")
+            self.assertEqual((result.stdout, result.reason), (b"on\n", "exited"), runner.log)
+
     def test_a_file_without_a_name_is_found(self):
         code = """if True:
             files = []
