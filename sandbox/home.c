@@ -8,7 +8,8 @@
  *               EFBIG and SIGXFSZ, as wherever that limit is passed. Until there is room again.
  *   beyond      what can still grow then, by mappings of sparse files, by names alone or by SFTP, is killed as long as
  *               it grows: programs first, and if it was not them, SSH sessions. Those that run when a count is done
- *               need not be those that it is about, so it has to be seen to grow still, unless it always hides.
+ *               need not be those that it is about: so it has to be seen to grow still, and who does nothing meanwhile is
+ *               spared, both as long as it may not be somebody who hides.
  * No file is larger than the whole home, by the same limit and from the start (confine.c). A file without a name is
  * found by the descriptors and mappings of those who have it.
  *
@@ -26,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -39,6 +41,8 @@ enum {
     MOST_STRIKES = 3,       /* then it was not the programs */
     MOST_PARDONS = 2,       /* counts in a row that show growth while none is to be seen: of a program that ended in one */
     MAX_NAMELESS = 1024,    /* files without a name that are told apart */
+    DOOMED = 256,           /* processes that are told apart, of those to be ended */
+    IDLE_MS = 60,           /* who uses no processor for so long does not grow */
 };
 
 static const int64_t CALM_BYTES = INT64_C(4) << 30, SLACK_BYTES = INT64_C(64) << 20, BYTES_A_FILE = 16384;
@@ -292,18 +296,62 @@ static void allow(pid_t pid, int directory, bool is_session)
         let_write(pid, true);
 }
 
-static void end_program(pid_t pid, int directory, bool is_session)
+static struct {
+    int directory; /* of a process in /proc, which pidfd_send_signal takes for it */
+    int64_t ticks;
+} doomed[DOOMED];
+static size_t doomed_count;
+
+/* What a process has used of a processor; -1 if it is gone. */
+static int64_t ticks_of(int directory)
 {
-    (void)directory;
-    if (!is_session)
-        kill(pid, SIGKILL);
+    char text[1024];
+    const char *rest = read_text_at(directory, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    long long user, system;
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user, &system) != 2)
+        return -1;
+    return user + system;
 }
 
-static void end_session(pid_t pid, int directory, bool is_session)
+static void doom(pid_t pid, int directory)
 {
-    (void)directory;
-    if (is_session)
+    int copy = doomed_count < DOOMED ? fcntl(directory, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) {
         kill(pid, SIGKILL);
+        return;
+    }
+    doomed[doomed_count].directory = copy;
+    doomed[doomed_count++].ticks = ticks_of(directory);
+}
+
+static void doom_program(pid_t pid, int directory, bool is_session)
+{
+    if (!is_session)
+        doom(pid, directory);
+}
+
+static void doom_session(pid_t pid, int directory, bool is_session)
+{
+    if (is_session)
+        doom(pid, directory);
+}
+
+/* The first time those who do nothing are spared: they do not grow, and some of them wait to become the next run. Later it
+ * may be somebody who does it while nobody looks. Whether any was ended. */
+static bool end(visit *choose, bool is_first)
+{
+    bool some = false;
+    doomed_count = 0;
+    visit_processes(choose);
+    if (is_first)
+        poll(NULL, 0, IDLE_MS);
+    for (size_t i = 0; i < doomed_count; i++) {
+        int directory = doomed[i].directory;
+        if (!is_first || ticks_of(directory) > doomed[i].ticks)
+            some |= syscall(SYS_pidfd_send_signal, directory, SIGKILL, NULL, 0) == 0;
+        close(directory);
+    }
+    return some;
 }
 
 /* Whether something comes at this moment; of others as well, where the file system is not the home's alone. */
@@ -335,10 +383,9 @@ static void judge(void)
     } else if (w.pardons < MOST_PARDONS && !grows_now()) {
         w.pardons++;
     } else {
-        w.ended_some = true;
-        visit_processes(end_program);
+        w.ended_some = end(doom_program, w.strikes == 0);
         if (++w.strikes >= MOST_STRIKES)
-            visit_processes(end_session);
+            end(doom_session, false);
         warn("the home grows although it is full: %s are ended", w.strikes < MOST_STRIKES ? "programs" : "all");
     }
     w.beyond_bytes = beyond ? w.used : 0;
