@@ -70,6 +70,24 @@ static void remove_leftovers(const char *root)
     closedir(directory);
 }
 
+/* Lets the children of a group be limited: by both controllers, or by none and false. */
+static bool let_limit(const char *group)
+{
+    char path[PATH_MAX];
+    format_into(path, sizeof path, "%s/cgroup.subtree_control", group);
+    return write_text_at(AT_FDCWD, path, "+memory +pids");
+}
+
+/* By those that are to be had, where a hierarchy of version 1 may have taken the other. Only for a group without processes:
+ * among processes the kernel grants pids alone, and then no domain can be made there. */
+static void let_limit_by_any(const char *group)
+{
+    char path[PATH_MAX];
+    format_into(path, sizeof path, "%s/cgroup.subtree_control", group);
+    write_text_at(AT_FDCWD, path, "+memory");
+    write_text_at(AT_FDCWD, path, "+pids");
+}
+
 /* Version 2 lets a group hold either processes or controlled children: move ourselves beside the runs. */
 static bool unify(const char *root)
 {
@@ -82,18 +100,17 @@ static bool unify(const char *root)
     if (mkdir(root, 0755) < 0 && errno != EEXIST)
         return false;
 
-    format_into(path, sizeof path, "%s/cgroup.subtree_control", parent);
-    if (!write_text_at(AT_FDCWD, path, "+memory +pids")) {
+    if (!let_limit(parent)) {
         char own[PATH_MAX];
         format_into(own, sizeof own, "%s/runner", parent);
         if (mkdir(own, 0755) < 0 && errno != EEXIST)
             return false;
         format_into(own, sizeof own, "%s/runner/cgroup.procs", parent);
-        write_text_at(AT_FDCWD, own, "0");
-        write_text_at(AT_FDCWD, path, "+memory +pids");
+        if (write_text_at(AT_FDCWD, own, "0"))
+            let_limit_by_any(parent);
     }
+    let_limit_by_any(root);
     format_into(path, sizeof path, "%s/cgroup.subtree_control", root);
-    write_text_at(AT_FDCWD, path, "+memory +pids");
     return access(path, W_OK) == 0;
 }
 

@@ -7,7 +7,9 @@
  *   full        whoever is of the programs' user may write no byte to any file (RLIMIT_FSIZE), but delete: he gets
  *               EFBIG and SIGXFSZ, as wherever that limit is passed. Until there is room again.
  *   beyond      what can still grow then, by mappings of sparse files, by names alone or by SFTP, is killed as long as
- *               it grows: programs first, and if it was not them, SSH sessions.
+ *               it grows: programs first, and if it was not them, SSH sessions. Those that run when a count is done
+ *               need not be those that it is about: so it has to be seen to grow still, and who does nothing meanwhile is
+ *               spared, both as long as it may not be somebody who hides.
  * No file is larger than the whole home, by the same limit and from the start (confine.c). A file without a name is
  * found by the descriptors and mappings of those who have it.
  *
@@ -25,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -36,7 +39,10 @@ enum {
     COUNT_MS = 200,         /* between two counts at least, and twice as long as one takes */
     FORCED_MS = 60 * 1000,  /* between two counts at most, and fifty times as long as one takes */
     MOST_STRIKES = 3,       /* then it was not the programs */
+    MOST_PARDONS = 2,       /* counts in a row that show growth while none is to be seen: of a program that ended in one */
     MAX_NAMELESS = 1024,    /* files without a name that are told apart */
+    DOOMED = 256,           /* processes that are told apart, of those to be ended */
+    IDLE_MS = 60,           /* who uses no processor for so long does not grow */
 };
 
 static const int64_t CALM_BYTES = INT64_C(4) << 30, SLACK_BYTES = INT64_C(64) << 20, BYTES_A_FILE = 16384;
@@ -52,6 +58,7 @@ static struct warden {
     int64_t beyond_bytes, beyond_files; /* at the last look beyond; 0: it was not */
     bool ended_some; /* at the last look: what came until they were dead is not growth */
     int strikes;     /* how often programs were ended, and it went on growing */
+    int pardons;     /* how often it had grown, and nobody was ended */
 } w;
 
 /* ---- Counting --------------------------------------------------------------------------------- */
@@ -289,18 +296,71 @@ static void allow(pid_t pid, int directory, bool is_session)
         let_write(pid, true);
 }
 
-static void end_program(pid_t pid, int directory, bool is_session)
+static struct {
+    int directory; /* of a process in /proc, which pidfd_send_signal takes for it */
+    int64_t ticks;
+} doomed[DOOMED];
+static size_t doomed_count;
+
+/* What a process has used of a processor; -1 if it is gone. */
+static int64_t ticks_of(int directory)
 {
-    (void)directory;
-    if (!is_session)
-        kill(pid, SIGKILL);
+    char text[1024];
+    const char *rest = read_text_at(directory, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    long long user, system;
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user, &system) != 2)
+        return -1;
+    return user + system;
 }
 
-static void end_session(pid_t pid, int directory, bool is_session)
+static void doom(pid_t pid, int directory)
 {
-    (void)directory;
-    if (is_session)
+    int copy = doomed_count < DOOMED ? fcntl(directory, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) {
         kill(pid, SIGKILL);
+        return;
+    }
+    doomed[doomed_count].directory = copy;
+    doomed[doomed_count++].ticks = ticks_of(directory);
+}
+
+static void doom_program(pid_t pid, int directory, bool is_session)
+{
+    if (!is_session)
+        doom(pid, directory);
+}
+
+static void doom_session(pid_t pid, int directory, bool is_session)
+{
+    if (is_session)
+        doom(pid, directory);
+}
+
+/* The first time those who do nothing are spared: they do not grow, and some of them wait to become the next run. Later it
+ * may be somebody who does it while nobody looks. Whether any was ended. */
+static bool end(visit *choose, bool is_first)
+{
+    bool some = false;
+    doomed_count = 0;
+    visit_processes(choose);
+    if (is_first)
+        poll(NULL, 0, IDLE_MS);
+    for (size_t i = 0; i < doomed_count; i++) {
+        int directory = doomed[i].directory;
+        if (!is_first || ticks_of(directory) > doomed[i].ticks)
+            some |= syscall(SYS_pidfd_send_signal, directory, SIGKILL, NULL, 0) == 0;
+        close(directory);
+    }
+    return some;
+}
+
+/* Whether something comes at this moment; of others as well, where the file system is not the home's alone. */
+static bool grows_now(void)
+{
+    int64_t bytes, files, bytes_then, files_then;
+    bool known = look_at_storage(&bytes, &files);
+    poll(NULL, 0, FULL_MS);
+    return !known || !look_at_storage(&bytes_then, &files_then) || bytes_then < bytes || files_then < files;
 }
 
 static void judge(void)
@@ -316,15 +376,16 @@ static void judge(void)
     bool beyond = w.used > w.limit + slack || w.files > w.most_files + w.most_files / 20;
     bool grows = w.used > w.beyond_bytes || w.files > w.beyond_files;
     if (!beyond || !grows) {
-        w.strikes = 0;
+        w.strikes = w.pardons = 0;
         w.ended_some = false;
     } else if (w.ended_some) {
         w.ended_some = false;
+    } else if (w.pardons < MOST_PARDONS && !grows_now()) {
+        w.pardons++;
     } else {
-        w.ended_some = true;
-        visit_processes(end_program);
+        w.ended_some = end(doom_program, w.strikes == 0);
         if (++w.strikes >= MOST_STRIKES)
-            visit_processes(end_session);
+            end(doom_session, false);
         warn("the home grows although it is full: %s are ended", w.strikes < MOST_STRIKES ? "programs" : "all");
     }
     w.beyond_bytes = beyond ? w.used : 0;

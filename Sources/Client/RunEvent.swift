@@ -32,7 +32,7 @@ enum RunEvent: Equatable {
             self = .exit(
                 RunExit(
                     exitCode: fields.exitCode, signal: fields.signal, reason: fields.reason ?? "",
-                    durationMs: fields.durationMs ?? 0))
+                    durationMs: fields.durationMs ?? 0, cpuMs: fields.cpuMs))
         case "error":
             self = .error(code: fields.code ?? "", message: fields.message ?? "", hint: fields.hint ?? "")
         default: self = .unknown
@@ -58,6 +58,7 @@ enum RunEvent: Equatable {
         let signal: String?
         let reason: String?
         let durationMs: Double?
+        let cpuMs: Double?
         let code: String?
         let hint: String?
     }
@@ -69,6 +70,7 @@ struct RunExit: Equatable {
     var signal: String?
     var reason: String
     var durationMs: Double
+    var cpuMs: Double?
 
     /// The program's own code; 128 + n for signal n; 124 out of time and 137 out of memory, as timeout(1) and shells
     /// have it; 125 stopped by another limit; 130 cancelled.

@@ -149,18 +149,33 @@ class Client:
         return self.ask("ping")["warm"][language]["ready"]
 
 
+def find_elsewhere(path):
+    """Has a runtime's compiler be found where the tester has it, which may be none of the directories of a runner."""
+    with open(path) as file:
+        spec = json.load(file)
+    for step in ("version", "compile"):
+        spec[step][0] = shutil.which(spec[step][0]) or spec[step][0]
+    with open(path, "w") as file:
+        json.dump(spec, file)
+
+
 class Runner(Client):
     """`martlet-runner serve` on a free port, with its own secret, home and runtimes."""
 
-    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, **config):
+    def __init__(self, cgroup=None, limits=None, command=(), arguments=(), owner=0, user=USER, elsewhere=(), disk=None, **config):
         # Not below /tmp: a run sees its own /tmp only.
         self.directory = tempfile.mkdtemp(prefix="martlet-runner-test-", dir="/var/lib")
         os.chmod(self.directory, 0o755)
         self.home = os.path.join(self.directory, "home")
         os.mkdir(self.home)
+        self.disk = disk
+        if disk:  # where nobody else writes
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}", "tmpfs", self.home], check=True)
         os.chown(self.home, user, user)
         self.runtimes = os.path.join(self.directory, "runtimes")
         shutil.copytree(RUNTIMES, self.runtimes)
+        for language in elsewhere:
+            find_elsewhere(os.path.join(self.runtimes, language, "runtime.json"))
         self.config = os.path.join(self.directory, "config.json")
         program = os.path.join(self.directory, "martlet-runner")
         shutil.copy(RUNNER, program)
@@ -235,6 +250,8 @@ class Runner(Client):
         finally:
             self.process.kill()
             self.process.stderr.close()
+            if self.disk:
+                subprocess.run(["umount", "-l", self.home], check=True)
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -261,3 +278,49 @@ def own_cgroups():
             if controller in ("memory", "pids", "cpuacct") and os.access(os.path.dirname(root), os.W_OK):
                 roots[controller] = root
     return roots if {"memory", "pids"} <= roots.keys() else None
+
+
+class UnifiedGroup:
+    """A group of version 2 as a service manager delegates one: with what controllers are there, and a runner inside."""
+
+    @staticmethod
+    def mount():
+        """Where version 2 is mounted, beside version 1 or alone; None where it is not."""
+        for line in open("/proc/self/mounts"):
+            _, where, kind, *_ = line.split()
+            if kind == "cgroup2" and os.access(where, os.W_OK):
+                return where
+        return None
+
+    def __init__(self):
+        mount = self.mount()
+        self.path = f"{mount}/martlet-test-{os.getpid()}"
+        self.enabled = []
+        for controller in {"memory", "pids"}.intersection(self._words(mount, "cgroup.controllers")):
+            if controller not in self._words(mount, "cgroup.subtree_control"):
+                self._write(mount, "cgroup.subtree_control", "+" + controller)
+                self.enabled.append(controller)
+        os.mkdir(self.path)
+        self.controllers = set(self._words(self.path, "cgroup.controllers"))
+        self.roots = {"unified": self.path + "/runs"}
+        self.command = ["bash", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', self.path]
+
+    @staticmethod
+    def _words(group, file):
+        with open(f"{group}/{file}") as lines:
+            return lines.read().split()
+
+    @staticmethod
+    def _write(group, file, text):
+        with open(f"{group}/{file}", "w") as out:
+            out.write(text)
+
+    def runs(self):
+        return [name for name in os.listdir(self.roots["unified"]) if name.startswith("run-")]
+
+    def remove(self):
+        for group in (self.path + "/runs", self.path + "/runner", self.path):
+            if os.path.isdir(group):
+                os.rmdir(group)
+        for controller in self.enabled:
+            self._write(self.mount(), "cgroup.subtree_control", "-" + controller)

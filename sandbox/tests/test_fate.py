@@ -5,17 +5,17 @@ import time
 import unittest
 
 import client
-from client import Runner, wait_until
+from client import STDIN_END, STDOUT, Runner, wait_until
 
 
 class FateTests(unittest.TestCase):
     """Of a runner without control groups: it watches the limits itself."""
 
-    cgroup, warm = None, False
+    cgroup, warm, command = None, False, ()
 
     @classmethod
     def setUpClass(cls):
-        cls.runner = Runner(cgroup=cls.cgroup, warm=cls.warm)
+        cls.runner = Runner(cgroup=cls.cgroup, warm=cls.warm, command=cls.command)
         if cls.warm:
             cls.runner.warm_up()
             cls.runner.warm_up("python")
@@ -231,3 +231,68 @@ class WarmGroupedFateTests(GroupedFateTests):
             return len(groups()) == sum(kind["ready"] for kind in self.runner.ask("ping")["warm"].values())
 
         wait_until(one_for_each_that_waits, 5, "the group's removal")
+
+
+@unittest.skipUnless(client.UnifiedGroup.mount(), "control groups of version 2 are not mounted here")
+class UnifiedFateTests(FateTests):
+    """The same of a runner with control groups of version 2, whichever controllers they have.
+
+    Where version 1 has taken memory and processes the group counts processor time only: unified-test has them all."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.group = client.UnifiedGroup()
+        cls.addClassCleanup(cls.group.remove)
+        cls.cgroup, cls.command = cls.group.roots, cls.group.command
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        assert not cls.group.runs(), f"{cls.group.runs()} were left"
+
+    def groups_of(self, pid):
+        with open(f"/proc/{pid}/cgroup") as lines:
+            return [line.strip() for line in lines if line.startswith("0::")]
+
+    def test_the_runner_moved_beside_the_runs(self):
+        (group,) = self.groups_of(self.runner.process.pid)
+        self.assertTrue(group.endswith(f"/martlet-test-{os.getpid()}/runner"), group)
+
+    def test_it_limits_what_can_be_limited(self):
+        confinement = self.runner.ask("ping")["confinement"]
+        self.assertEqual(confinement["memoryGroup"], "memory" in self.group.controllers)
+        self.assertEqual(confinement["pidsGroup"], "pids" in self.group.controllers)
+
+    def test_a_run_is_in_a_group_with_its_limits(self):
+        connection = self.runner.open(
+            language="bash", code="echo ready; read", limits={"memoryMb": 100, "processes": 33}, timeoutMs=20000
+        )
+        connection.receive_until(STDOUT)
+        populated = [name for name in self.group.runs() if self.read(name, "cgroup.procs")]
+        for controller, file, limit in (("memory", "memory.max", 100 << 20), ("memory", "memory.oom.group", 1),
+                                        ("pids", "pids.max", 33)):
+            if controller in self.group.controllers:
+                self.assertIn(str(limit), [self.read(name, file) for name in populated], file)
+        self.assertTrue(populated)
+        connection.send(STDIN_END)
+        self.assertEqual(self.runner.finish(connection).reason, "exited")
+
+    def read(self, name, file):
+        with open(f"{self.cgroup['unified']}/{name}/{file}") as text:
+            return text.read().strip()
+
+    def test_a_group_is_gone_after_the_run(self):
+        self.run_bash("sleep 60 & exit 0")
+
+        def one_for_each_that_waits():
+            warm = self.runner.ask("ping")["warm"].values() if self.warm else []
+            return len(self.group.runs()) == sum(kind["ready"] for kind in warm)
+
+        wait_until(one_for_each_that_waits, 5, "the group's removal")
+
+
+class WarmUnifiedFateTests(UnifiedFateTests):
+    """And of those that wait in one already."""
+
+    warm = True

@@ -87,6 +87,28 @@ class HomeTests(unittest.TestCase):
         self.assertGreater(len(os.listdir(self.runner.home)), most)
         self.assertEqual(self.runner.run("bash", "cd; ls | xargs rm; ls | wc -l").stdout, b"0\n")
 
+    def test_who_comes_after_is_not_ended_for_it(self):
+        runner = Runner(homeMb=MEGABYTES, user=USER + 2, disk="1G")
+        self.addCleanup(runner.close)
+        grow = "import os, sys\nfor i in range(20000): os.mknod(os.path.expanduser(f'~/{sys.argv[1]}-{i}'))"
+        for turn in range(3):  # each ends by itself, or as one that grows
+            runner.run("python", grow, args=[str(turn)], timeoutMs=30000)
+            result = runner.run("bash", "sleep 1.5; echo on")
+            self.assertEqual((result.stdout, result.reason), (b"on\n", "exited"), runner.log)
+
+    def test_the_next_run_is_not_ended_with_one_that_grows(self):
+        runner = Runner(homeMb=MEGABYTES, user=USER + 2, disk="1G", warm=True)
+        self.addCleanup(runner.close)
+        runner.warm_up("python")
+        grow = "import os, sys\nfor i in range(10**6): os.mknod(os.path.expanduser(f'~/{sys.argv[1]}-{i}'))"
+        for turn in range(8):
+            self.assertEqual(runner.run("python", grow, args=[str(turn)], timeoutMs=30000).reason, "signaled")
+            result = runner.run("python", "print('on')")
+            self.assertEqual((result.stdout, result.reason), (b"on\n", "exited"), (turn, runner.log))
+            result = runner.run("bash", "cd && find . -mindepth 1 -delete && ls | wc -l")
+            self.assertEqual(result.stdout, b"0\n", (result, runner.log))
+            wait_until(lambda: sum("not full any more" in line for line in runner.log) > turn, 10, f"room: {runner.log}")
+
     def test_a_file_without_a_name_is_found(self):
         code = """if True:
             files = []

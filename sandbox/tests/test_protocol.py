@@ -381,7 +381,6 @@ class ProtocolTests(unittest.TestCase):
             thread.join()
         self.assertEqual(sorted(results), sorted(b"%d\nin %d\n" % (i, i) for i in range(count)))
 
-    @unittest.skipIf(client.SANITIZED, "a thousand sanitized processes")
     def test_one_run_too_many_is_told_so(self):
         idle = [Connection(self.runner.port) for _ in range(1024)]
         wait_until(lambda: len(self.runner.descendants()) >= 1024, 10, "the supervisors")

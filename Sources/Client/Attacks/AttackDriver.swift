@@ -94,13 +94,19 @@ package struct AttackDriver: Sendable {
 
     // MARK: After an attack
 
+    /// One slow run may be the machine's, which others load too; what an attack has left is there for the second.
     private func nextRunFaults(_ mode: Attack.Mode) async throws -> [String] {
         var request = Self.plain(language: "python", code: "import sys\nprint(sys.stdin.read().upper(), 6 * 7)")
         request["stdin"] = .string("next")
         if mode == .cold { request["env"] = .object(["LC_ALL": .string("C.UTF-8")]) }
-        let run = try await execute(request)
-        guard run.outputText == "NEXT 42\n", run.exit?.exitCode == 0 else { return ["the next run: \(run.text)"] }
-        return run.milliseconds <= Self.nextRunMs ? [] : ["the next run took \(run.milliseconds) ms"]
+        var slow: [AttackRun] = []
+        while slow.count < 2 {
+            let run = try await execute(request)
+            guard run.outputText == "NEXT 42\n", run.exit?.exitCode == 0 else { return ["the next run: \(run.text)"] }
+            if run.milliseconds <= Self.nextRunMs { return [] }
+            slow.append(run)
+        }
+        return ["the next runs took \(slow.map(\.times).joined(separator: ", then "))"]
     }
 
     /// A home stays, with what an attack has left in it.
@@ -200,6 +206,13 @@ struct AttackRun: Sendable {
             outputBytes += bytes.count
             output += bytes.prefix(Self.kept - output.count)
         }
+    }
+
+    /// Where the time went: to the program, or to what is around it.
+    var times: String {
+        guard let exit else { return "\(milliseconds) ms" }
+        let processor = exit.cpuMs.map { ", \(Int($0)) ms of a processor" } ?? ""
+        return "\(milliseconds) ms, \(Int(exit.durationMs)) ms of them from its start to its end\(processor)"
     }
 
     /// In words, for a table.

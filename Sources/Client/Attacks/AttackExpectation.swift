@@ -10,6 +10,7 @@ struct AttackExpectation: Decodable, Sendable {
     var lines: String?
     var bytes: Int?  // of standard output, at least
     var withinMs: Int?
+    var cpuWithinMs: Double?  // processor time of all its processes, however busy the machine is
     var left: Bool?  // the client goes away
 
     /// `"a"` or `["a", "b"]`.
@@ -67,7 +68,8 @@ struct AttackExpectation: Decodable, Sendable {
         if let code, exit.exitCode != code { faults.append("exit code \(exit.exitCode.map(String.init) ?? "none")") }
         if let signal, !signal.values.contains(exit.signal ?? "") { faults.append("signal \(exit.signal ?? "none")") }
         faults += outputFaults(in: seen)
-        if let withinMs, seen.milliseconds > withinMs { faults.append("took \(seen.milliseconds) ms") }
+        if let withinMs, seen.milliseconds > withinMs { faults.append("took \(seen.times)") }
+        if let cpuWithinMs, exit.cpuMs ?? .infinity > cpuWithinMs { faults.append("took \(seen.times)") }
         if !faults.isEmpty, !seen.errorText.isEmpty { faults.append("stderr: \(seen.errorText.suffix(300))") }
         return faults
     }
