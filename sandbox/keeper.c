@@ -32,6 +32,7 @@ static struct asker {
     int socket;
     struct pool *pool;
     struct limits limits;
+    bool network;
 } askers[MAX_ASKERS]; /* in the order in which they asked */
 static size_t asker_count;
 static int signals;
@@ -39,9 +40,11 @@ static int64_t bytes_allowed;
 
 /* ---- Who waits for a kit ---------------------------------------------------------------------- */
 
-static bool fits(const struct slot *slot, const struct limits *limits)
+/* A way out can be given to a kit, but not taken from it. */
+static bool fits(const struct slot *slot, const struct limits *limits, bool network)
 {
-    return slot->state == READY && (!slot->pool->name || slot->kit.limits.memory_mb == limits->memory_mb);
+    return slot->state == READY && (!slot->pool->name || slot->kit.limits.memory_mb == limits->memory_mb) &&
+           (slot->kit.egress < 0 || network);
 }
 
 static void forget_asker(size_t index)
@@ -55,7 +58,7 @@ static void forget_asker(size_t index)
 void kit_waits(struct slot *slot)
 {
     for (size_t i = 0; i < asker_count; i++)
-        if (askers[i].pool == slot->pool && fits(slot, &askers[i].limits)) {
+        if (askers[i].pool == slot->pool && fits(slot, &askers[i].limits, askers[i].network)) {
             give(slot, askers[i].socket);
             forget_asker(i);
             return;
@@ -79,25 +82,30 @@ static struct pool *pool_for(const struct ticket *ticket)
     return NULL;
 }
 
-static bool serve(struct pool *pool, const struct limits *limits, int socket)
+static bool serve(struct pool *pool, const struct ticket *ticket, int socket)
 {
-    struct slot *found = NULL;
+    struct slot *found = NULL, *misfit = NULL;
     for (size_t i = 0; i < MAX_KITS && !found; i++)
-        if (slots[i].pool == pool && fits(&slots[i], limits))
+        if (slots[i].pool == pool && fits(&slots[i], &ticket->limits, ticket->network))
             found = &slots[i];
-    pool->limits = *limits;
+        else if (slots[i].pool == pool && slots[i].state == READY)
+            misfit = &slots[i];
+    pool->limits = ticket->limits;
+    pool->network = ticket->network;
     pool_used(pool, monotonic_ms(), found);
     if (found)
         give(found, socket);
+    else if (misfit)
+        doom(misfit); /* makes room for one that would have fitted */
     return found;
 }
 
 /* Forking one takes less time than starting an interpreter: worth waiting for. */
-static bool ask(struct pool *pool, const struct limits *limits, int socket)
+static bool ask(struct pool *pool, const struct ticket *ticket, int socket)
 {
     if (pool->warm.mode != WARM_FORK || pool->zygote <= 0 || pool->failures > 0 || asker_count == MAX_ASKERS)
         return false;
-    askers[asker_count++] = (struct asker){socket, pool, *limits};
+    askers[asker_count++] = (struct asker){socket, pool, ticket->limits, ticket->network};
     pool->asked++;
     return true;
 }
@@ -111,13 +119,13 @@ static void take_tickets(int inbox)
         if (count != 1)
             continue;
         struct pool *warm = pool_for(&ticket);
-        if (warm && serve(warm, &ticket.limits, passed[0])) {
+        if (warm && serve(warm, &ticket, passed[0])) {
             close(passed[0]);
             continue;
         }
-        if (warm && ask(warm, &ticket.limits, passed[0]))
+        if (warm && ask(warm, &ticket, passed[0]))
             continue;
-        serve(&pools[0], &ticket.limits, passed[0]);
+        serve(&pools[0], &ticket, passed[0]);
         close(passed[0]);
     }
 }

@@ -17,6 +17,7 @@ struct pool {
     int wanted;           /* how many should be waiting */
     int ready, begun;     /* how many wait, and how many are on their way to it */
     int asked;            /* supervisors that wait for one */
+    bool network;         /* the last that was asked for is to have a way out */
     int64_t used_at;      /* when one was last asked for */
     int64_t refill_at;    /* not before */
     int64_t bytes;        /* that one takes while it waits, as last seen */
@@ -35,6 +36,7 @@ struct slot {
     struct pool *pool;
     struct kit kit;
     bool set_up; /* the init is ready; the program's process is not yet */
+    bool is_up;  /* that too; the answer about its network is missing */
     int64_t begun_at;
 };
 
@@ -55,6 +57,8 @@ extern struct slot slots[MAX_KITS];
 void begin(struct pool *pool);
 /* Gives a kit that is ready to the supervisor at the other end. */
 void give(struct slot *slot, int socket);
+/* Ends one that is not to be used. */
+void doom(struct slot *slot);
 /* Ends those of one pool, or all, and whoever has not been used yet. */
 void doom_all(struct pool *pool);
 void end_zygote(struct pool *pool);

@@ -18,7 +18,7 @@
 
 void kit_clear(struct kit *kit)
 {
-    *kit = (struct kit){.ended = -1, .control = -1, .input = -1, .output = -1, .error = -1, .cgroup.oom_event = -1};
+    *kit = (struct kit){.ended = -1, .control = -1, .input = -1, .output = -1, .error = -1, .egress = -1, .cgroup.oom_event = -1};
     for (size_t i = 0; i < KIT_PARTS; i++)
         kit->parts[i] = -1;
 }
@@ -181,11 +181,12 @@ void kit_kill(const struct kit *kit, bool at_once)
 /* ---- Handing over ----------------------------------------------------------------------------- */
 
 /* The descriptors of a kit in the order they are passed. */
-enum { HANDED = 5 + KIT_PARTS + 1 };
+enum { HANDED = 6 + KIT_PARTS + 1 };
 
 static void list(struct kit *kit, int *places[HANDED])
 {
-    int *fixed[] = {&kit->ended, &kit->control, &kit->input, &kit->output, &kit->error, &kit->cgroup.oom_event};
+    int *fixed[] = {&kit->ended, &kit->control, &kit->input,          &kit->output,
+                    &kit->error, &kit->egress,  &kit->cgroup.oom_event};
     size_t count = 0;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         places[count++] = fixed[i];

@@ -2,9 +2,11 @@
  *
  * The runner holds one end of a channel to it (egress/main.c) and sends the run's namespace beside one end of a socket
  * pair. The other end is kept as long as the run lasts: its end, whoever closes it, is the end of the way out. So any
- * kit will do, and one that nobody gave a way out has none. */
-#include "supervisor.h"
+ * kit will do, and one that nobody gave a way out has none. It takes longer than a short program runs, so kits that wait
+ * have one where the last run of their kind wanted it; runs that are to have none never get such a kit (keeper.c). */
+#include "runner.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +14,21 @@
 
 enum { ANSWER_MS = 5000 };
 
-static int lifetime = -1;
+bool network_ask(struct kit *kit, const struct runner *runner)
+{
+    int ends[2];
+    close_end(&kit->egress);
+    if (kit->parts[KIT_NETWORK] < 0 || !runner->confinement.network || runner->egress < 0)
+        return false;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        die_errno("socketpair");
+    kit->egress = ends[0];
+    bool sent = pass(runner->egress, "", 1, (int[]){kit->parts[KIT_NETWORK], ends[1]}, 2, MSG_DONTWAIT);
+    close(ends[1]);
+    if (!sent)
+        close_end(&kit->egress);
+    return sent;
+}
 
 /* False with the reason in `word`. */
 static bool answered(int socket, char *word, size_t size)
@@ -31,24 +47,18 @@ static bool answered(int socket, char *word, size_t size)
     return false;
 }
 
-bool network_give(const struct kit *kit, const struct runner *runner, struct refusal *refusal)
+bool network_granted(struct kit *kit, struct refusal *refusal)
 {
-    int ends[2];
-    char word[160] = "this machine has no program for it";
-    close_end(&lifetime);
-    if (kit->parts[KIT_NETWORK] >= 0 && runner->confinement.network && runner->egress >= 0) {
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-            die_errno("socketpair");
-        bool sent = pass(runner->egress, "", 1, (int[]){kit->parts[KIT_NETWORK], ends[1]}, 2, MSG_DONTWAIT);
-        close(ends[1]);
-        if (!sent)
-            format_into(word, sizeof word, "its program is gone, or busy");
-        if (sent && answered(ends[0], word, sizeof word)) {
-            lifetime = ends[0];
-            return true;
-        }
-        close(ends[0]);
-    }
+    char word[160];
+    if (answered(kit->egress, word, sizeof word))
+        return true;
+    close_end(&kit->egress);
     refuse(refusal, "no_network", "There is no way out of this VM: %s.", word);
     return false;
+}
+
+bool network_lasts(const struct kit *kit)
+{
+    char byte; /* it says nothing more, so what could be read is its end */
+    return kit->egress >= 0 && recv(kit->egress, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
 }

@@ -40,7 +40,7 @@ static void become(struct slot *slot, int state)
     count(slot, 1);
 }
 
-static void doom(struct slot *slot)
+void doom(struct slot *slot)
 {
     become(slot, DOOMED);
     if (slot->kit.ended < 0)
@@ -146,9 +146,11 @@ static void advance(struct slot *slot)
     char word;
     int heard;
     while ((heard = kit_receive(&slot->kit, &report)) > 0) {
-        if (report.kind == REPORT_READY)
+        if (report.kind == REPORT_READY) {
             slot->set_up = true;
-        else if (report.kind != REPORT_BORN) {
+            if (slot->pool->network)
+                network_ask(&slot->kit, runner); /* while its program gets ready */
+        } else if (report.kind != REPORT_BORN) {
             fail(slot, report.kind == REPORT_REFUSED ? report.refusal.message : "it ended while it waited");
             return;
         }
@@ -159,11 +161,24 @@ static void advance(struct slot *slot)
     }
     if (slot->state != BEGUN || !slot->set_up || slot->kit.ended < 0)
         return;
-    ssize_t got = recv(slot->kit.parts[KIT_LAUNCH], &word, 1, MSG_DONTWAIT);
-    if (got == 1 && word == PROGRAM_READY)
-        note_ready(slot);
-    else if (got >= 0)
-        fail(slot, "its program did not wait");
+    if (!slot->is_up) {
+        ssize_t got = recv(slot->kit.parts[KIT_LAUNCH], &word, 1, MSG_DONTWAIT);
+        if (got < 0)
+            return;
+        if (got != 1 || word != PROGRAM_READY) {
+            fail(slot, "its program did not wait");
+            return;
+        }
+        slot->is_up = true;
+    }
+    if (slot->kit.egress >= 0) {
+        struct pollfd answer = {.fd = slot->kit.egress, .events = POLLIN};
+        struct refusal refusal; /* for whoever uses it and asks again */
+        if (poll(&answer, 1, 0) <= 0)
+            return;
+        network_granted(&slot->kit, &refusal);
+    }
+    note_ready(slot);
 }
 
 void watch_slots(struct pollfd watched[MAX_KITS])
@@ -171,7 +186,9 @@ void watch_slots(struct pollfd watched[MAX_KITS])
     for (size_t i = 0; i < MAX_KITS; i++) {
         const struct slot *slot = &slots[i];
         int descriptor = -1;
-        if (slot->state == BEGUN)
+        if (slot->state == BEGUN && slot->is_up)
+            descriptor = slot->kit.egress;
+        else if (slot->state == BEGUN)
             descriptor = slot->set_up && slot->kit.ended >= 0 ? slot->kit.parts[KIT_LAUNCH] : slot->kit.control;
         else if (slot->state == READY || slot->state == DOOMED)
             descriptor = slot->kit.ended;

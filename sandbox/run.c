@@ -65,7 +65,7 @@ static void announce(void)
     me.next_watch = monotonic_ms() + FIRST_WATCH_MS;
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
     format_into(text, sizeof text, "{\"pid\":%d,\"network\":\"%s\"}", (int)me.kit.init,
-                me.has_egress ? "egress" : "none");
+                me.kit.egress >= 0 ? "egress" : "none");
     start_frame(FRAME_STARTED, text, strlen(text));
     pump_input();
 }

@@ -389,6 +389,7 @@ struct kit {
     int ended; /* pidfd of the init */
     int control, input, output, error;
     int parts[KIT_PARTS]; /* by `enum kit_part`; holding on to the namespaces keeps their end off the critical path */
+    int egress; /* its network has a way out as long as this is held; -1: none */
     struct cgroup cgroup;
     struct limits limits; /* that it was made for */
     char path[64];
@@ -418,6 +419,15 @@ bool kit_hand_over(int socket, struct kit *kit);
 bool kit_take_over(int socket, struct kit *kit, const struct runner *runner);
 void kit_close(struct kit *kit);
 void kit_remove_directory(const struct kit *kit, const struct runner *runner);
+
+/* ---- network.c: a way out --------------------------------------------------------------------- */
+
+/* Asks for one for the kit's network. False where there is nobody to ask. */
+bool network_ask(struct kit *kit, const struct runner *runner);
+/* Waits for the answer. False with why in `refusal`, and the kit has none. */
+bool network_granted(struct kit *kit, struct refusal *refusal);
+/* Whether the kit has one that was granted and still is there. */
+bool network_lasts(const struct kit *kit);
 
 /* ---- leftovers.c: what programs leave in places that they share -------------------------------- */
 
@@ -468,7 +478,8 @@ _Noreturn void keeper_main(struct runner *runner, int inbox);
 struct ticket {
     char runtime[64];
     struct limits limits;
-    bool warm; /* an interpreter that is up will do */
+    bool warm;    /* an interpreter that is up will do */
+    bool network; /* a way out is wanted */
 };
 
 /* ---- launch.c --------------------------------------------------------------------------------- */

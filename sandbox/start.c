@@ -40,7 +40,9 @@ static bool take_kit(void)
 {
     const struct run *run = &me.run;
     int ends[2];
-    struct ticket ticket = {.limits = run->limits, .warm = warm_suits(run->runtime, &run->request)};
+    struct ticket ticket = {.limits = run->limits,
+                            .warm = warm_suits(run->runtime, &run->request),
+                            .network = run->request.network != NETWORK_NONE && me.runner->egress >= 0};
     format_into(ticket.runtime, sizeof ticket.runtime, "%s", run->runtime->name);
     if (me.runner->keeper < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return false;
@@ -130,10 +132,13 @@ static void look_for_program(void)
 static bool open_network(void)
 {
     struct refusal refusal;
-    if (me.run.request.network == NETWORK_NONE)
+    if (me.run.request.network == NETWORK_NONE || network_lasts(&me.kit))
         return true;
-    me.has_egress = network_give(&me.kit, me.runner, &refusal);
-    if (me.has_egress || me.run.request.network == NETWORK_ANY)
+    if (!network_ask(&me.kit, me.runner))
+        refuse(&refusal, "no_network", "There is no way out of this VM: its program is missing, gone or busy.");
+    else if (network_granted(&me.kit, &refusal))
+        return true;
+    if (me.run.request.network == NETWORK_ANY)
         return true;
     me.refusal = refusal;
     return false;

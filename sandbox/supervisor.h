@@ -1,5 +1,5 @@
 /* What the files of the supervisor share: supervise.c (a connection), start.c (what is started), run.c (the loop),
- * stream.c (bytes), watch.c (limits), network.c (a way out). */
+ * stream.c (bytes), watch.c (limits). */
 #ifndef MARTLET_SUPERVISOR_H
 #define MARTLET_SUPERVISOR_H
 
@@ -28,7 +28,6 @@ struct supervisor {
     enum stage_kind stage;                 /* that runs, or is to run next */
     char compiled[65];                     /* the name of what is compiled; empty if it is not to be kept */
     bool launched;                         /* its launch was sent */
-    bool has_egress;                       /* the kit's network has a way out */
     bool started_over;                     /* the kit is another one since the last look */
     char word[1 + sizeof(struct refusal)]; /* what came back on the channel so far */
     size_t word_length;
@@ -76,11 +75,6 @@ void launch_step(void);
 void end_step(const struct report *report);
 /* The process that waited ended before it knew what to become: begins anew with a kit of our own. */
 void start_over(void);
-
-/* ---- network.c -------------------------------------------------------------------------------- */
-
-/* Gives the kit's network a way out, as long as this process lives or until it is asked again. False with `refusal`. */
-bool network_give(const struct kit *kit, const struct runner *runner, struct refusal *refusal);
 
 /* ---- watch.c ---------------------------------------------------------------------------------- */
 

@@ -189,14 +189,33 @@ class EgressTests(unittest.TestCase):
         for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
             self.assertIn(line, status)
         self.assertEqual(sorted(os.listdir(f"/proc/{stack}/root")), ["dev", "etc", "run"])
+        there = set(self.stacks())
         connection.close()
-        wait_until(lambda: stack not in client.processes(), 5, "the end of the stack")
+        wait_until(lambda: there - set(self.stacks()), 5, "the end of the stack")
+
+    def waiting(self):
+        with self.world.here():
+            return sum(pool["ready"] for pool in self.runner.ask("ping")["warm"].values())
 
     def test_no_stack_is_left_behind(self):
-        for language in ("bash", "c"):
+        for language in ("bash", "c") * 3:
             code = "true" if language == "bash" else "int main(void) { return 0; }"
             self.assertEqual(self.run_here(language, code, network="any").started["network"], "egress")
-        wait_until(lambda: not self.stacks(), 10, "the end of all stacks")
+        wait_until(lambda: 0 < len(self.stacks()) <= self.waiting(), 10, "stacks for waiting kits only")
+        for language in ("bash", "python", "c", "lua") * 4:
+            code = "" if language != "c" else "int main(void) { return 0; }"
+            self.assertEqual(self.run_here(language, code).started["network"], "none")
+        # those of other languages keep theirs
+        kinds = self.waiting()
+        wait_until(lambda: len(self.stacks()) <= kinds, 10, "the end of stacks that nobody wants")
+
+    def test_a_run_that_is_to_have_none_gets_no_kit_with_a_way_out(self):
+        for language in ("python", "bash"):
+            code = "import socket\nprint(socket.if_nameindex())" if language == "python" else "cat /proc/net/dev"
+            for network in ("egress", "none") * 8:
+                result = self.run_here(language, code, network=network)
+                self.assertEqual(result.started["network"], network)
+                self.assertEqual(b"eth0" in result.stdout, network == "egress", result.stdout)
 
     def test_what_is_no_network_is_refused(self):
         self.assertEqual(self.run_here("bash", "", network="all").code, "bad_request")
@@ -243,7 +262,6 @@ class EgressTests(unittest.TestCase):
                         found.add(pid)
             return found
 
-        wait_until(lambda: not self.stacks(), 10, "the end of all stacks")
         before = guardians()
         runner = Runner(command=self.command, arguments=["--egress-fd", "4"])
         (guardian,) = guardians() - before

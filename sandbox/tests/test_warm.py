@@ -332,7 +332,7 @@ class WarmTests(unittest.TestCase):
         for megabytes, fate in ((150, "memory"), (1000, "exited"), (150, "memory")):
             for i in range(3):
                 result = self.runner.run("python", hungry, limits={"memoryMb": megabytes})
-                self.assertEqual(result.reason, fate)
+                self.assertEqual(result.reason, fate, f"with {megabytes} MB: {result}")
                 time.sleep(0.1)
 
     def zygotes(self):
