@@ -376,6 +376,9 @@ enum {
     PROGRAM_BEGINS = 'S',  /* sent by one that knows what to become, but cannot close the channel */
 };
 
+/* What a process calls itself, with its status, before it stops instead of ending (stage.c). */
+#define ENDING_NAME "martlet-end %d"
+
 /* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
 void program_main(const struct stage *stage);
 

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SEND_BUFFER = 256 * 1024, ANSWER_MS = 10 * 1000 };
+enum { SEND_BUFFER = 256 * 1024, ANSWER_MS = 10 * 1000, CLEAN_MS = 10 * 1000 };
 
 static void on_terminate(int number)
 {
@@ -27,6 +28,9 @@ static void on_terminate(int number)
 
 static void clean_up(void)
 {
+    struct pollfd ended = {.fd = me.kit.ended, .events = POLLIN};
+    if (me.kit.namespaced && !me.ours)
+        poll(&ended, 1, CLEAN_MS); /* the program may only have stopped (stage.c) */
     cgroup_remove(&me.kit.cgroup);
     kit_remove_directory(&me.kit, me.runner);
 }

@@ -15,6 +15,12 @@ IS_WARM = "import sys; print('random' in sys.modules)"  # what the zygote import
 
 # Programs of which a warm run must say byte for byte what a cold one says. Keys tell what they are about.
 PYTHON = {
+    "forked": "import os\nif os.fork():\n os.wait()\n print('parent')\nelse:\n print('child', flush=True)",
+    "left": "import subprocess\nsubprocess.Popen(['sleep', '100'])\nprint('left')",
+    "thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(100,), daemon=True).start()\nprint(1)",
+    "closed": "import os\nos.dup(1)\nos.close(0)\nprint(1, end='')",
+    "named": "import os, signal\nopen('/proc/self/comm', 'w').write('martlet-end x')\n"
+    "os.kill(os.getpid(), signal.SIGURG)\nprint(open('/proc/self/comm').read())",
     "nothing": "",
     "print": "print('größe', '😀', 1)",
     "names": "print(__name__, __file__, __doc__, __package__, __spec__, sorted(globals()))",
@@ -140,6 +146,14 @@ OTHERS = {
         "else c.fork(__filename, ['c']).on('message', m => console.log(m))",
         "signal": "process.kill(process.pid, 'SIGTERM'); setTimeout(() => {}, 1000)",
         "large": "process.stdout.write('x'.repeat(3000000))",
+        "exit 0": "process.on('exit', c => console.log('a', c)); process.exit(0)",
+        "late status": "process.on('exit', () => { process.exitCode = 4; console.log('b') })",
+        "told by hand": "process.on('exit', () => console.log('told')); process.emit('exit', 0); console.log('goes on')",
+        "thrown late": "process.on('exit', () => { throw 'late' })",
+        "before": "let n = 0; process.on('beforeExit', () => { if (n++ < 2) setImmediate(() => console.log(n)) })",
+        "left": "require('child_process').spawn('sleep', ['100'], { detached: true, stdio: 'ignore' }).unref()\n"
+        "console.log('left')",
+        "emit": "console.log(process.emit.name, process.emit.length, Object.keys(process))",
         "esm": "import('fs').then(m => console.log(typeof m.readFileSync))",
     },
     "ruby": {
