@@ -28,6 +28,7 @@ class Client:
         self.connection.request(method, path, None if body is None else json.dumps(body), self.headers)
         response = self.connection.getresponse()
         data = response.read()
+        self.connection.close()  # it would be closed while something else is measured
         if response.status >= 400:
             raise Refused(f"{method} {path}: {response.status} {data.decode()}")
         return json.loads(data) if data else None
