@@ -58,11 +58,12 @@ void doom_all(struct pool *pool)
 
 void give(struct slot *slot, int socket)
 {
+    *slot->pool->figure_served += 1; /* before the run can end, which somebody may count */
     if (!kit_hand_over(socket, &slot->kit)) { /* whoever asked is gone */
+        *slot->pool->figure_served -= 1;
         doom(slot);
         return;
     }
-    *slot->pool->figure_served += 1;
     slot->pool->is_drawn = true;
     become(slot, FREE);
     kit_close(&slot->kit);
