@@ -12,7 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 10 * 1000, FIRST_WATCH_MS = 5, TRIM_BYTES = 64 * 1024 };
+enum {
+    ANSWER_MS = 10 * 1000,
+    FIRST_WATCH_MS = 5,
+    HOLD_MS = 1, /* "started" leaves with the first output, if that comes soon: on its own it wakes five processes */
+    TRIM_BYTES = 64 * 1024,
+};
 
 struct supervisor me;
 volatile sig_atomic_t terminated;
@@ -66,6 +71,7 @@ static void announce(void)
     me.credit_owed += STDIN_CREDIT; /* it counted from the start, so some of it may be used already */
     format_into(text, sizeof text, "{\"pid\":%d,\"network\":\"%s\"}", (int)me.kit.init,
                 me.kit.egress >= 0 ? "egress" : "none");
+    me.held_until = me.next_watch - FIRST_WATCH_MS + HOLD_MS;
     start_frame(FRAME_STARTED, text, strlen(text));
     pump_input();
 }
@@ -134,6 +140,8 @@ static void read_reports(void)
 static int64_t keep_time(void)
 {
     int64_t now = monotonic_ms();
+    if (me.held_until && now >= me.held_until)
+        release_frames();
     if (!me.alive) {
         int64_t patience = terminated ? SHUTDOWN_MS : STALL_MS;
         if (now - me.last_progress >= patience)
@@ -149,6 +157,8 @@ static int64_t keep_time(void)
     int64_t next = me.killed_for == NOT_KILLED ? me.deadline : now + 1000;
     if (me.announced && me.next_watch < next && me.killed_for == NOT_KILLED)
         next = me.next_watch;
+    if (me.held_until && me.held_until < next)
+        next = me.held_until;
     return next - now;
 }
 

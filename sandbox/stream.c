@@ -2,6 +2,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -20,7 +21,8 @@ void flush_frame(void)
 {
     while (frame_pending()) {
         const uint8_t *bytes = me.frame + me.frame_start;
-        ssize_t sent = send(me.socket, bytes, me.frame_end - me.frame_start, MSG_NOSIGNAL | MSG_DONTWAIT);
+        int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (me.held_until ? MSG_MORE : 0);
+        ssize_t sent = send(me.socket, bytes, me.frame_end - me.frame_start, flags);
         if (sent >= 0) {
             me.frame_start += (size_t)sent;
             me.last_progress = monotonic_ms();
@@ -31,6 +33,14 @@ void flush_frame(void)
             return;
         }
     }
+}
+
+void release_frames(void)
+{
+    int one = 1;
+    me.held_until = 0;
+    if (setsockopt(me.socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) /* which it is: that sends, tcp(7) */
+        lose_client();
 }
 
 /* Sends the frame whose payload is already in its place. */
@@ -85,6 +95,7 @@ void pump_output(int *pipe, enum frame_type type)
             return;
         }
         size_t length = with_the_rest(*pipe, (size_t)got, most);
+        me.held_until = 0;
         me.delivered += (int64_t)length;
         send_framed(type, length);
         if (me.alive && length < most)

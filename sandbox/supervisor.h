@@ -40,6 +40,7 @@ struct supervisor {
 
     uint8_t frame[FRAME_HEADER + FRAME_OUTPUT_MAX];
     size_t frame_start, frame_end; /* what the socket has not taken yet */
+    int64_t held_until;            /* what it has taken is to leave with what follows, or then; 0: nothing is held */
     int64_t delivered;             /* bytes of stdout and stderr put into frames */
 
     enum reason killed_for;
@@ -86,9 +87,11 @@ void suspect_memory(void);
 /* ---- stream.c --------------------------------------------------------------------------------- */
 
 bool frame_pending(void);
-/* Puts a small frame under way. Only while none is pending. */
+/* Puts a small frame under way, with the output that follows at once if some does. Only while none is pending. */
 void start_frame(enum frame_type type, const void *payload, size_t length);
 void flush_frame(void);
+/* Lets go what was held. */
+void release_frames(void);
 /* Moves what a pipe holds into frames, as long as the socket takes them. */
 void pump_output(int *pipe, enum frame_type type);
 /* Reads the socket and takes the frames apart; stdin goes into the buffer and on into the program's pipe. */
