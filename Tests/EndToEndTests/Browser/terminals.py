@@ -62,7 +62,7 @@ def terminal_use(site):
         until(page, "42-xterm-256color")
         size = page.evaluate("[shells[0].terminal.rows, shells[0].terminal.cols].join(' ')")
         until(page, size)
-        line(page, "printf 'h\\303\\251llo \\346\\227\\245\\346\\234\\254 \\342\\202\\254 \\360\\237\\220\\246 end\\n'")
+        line(page, "printf 'h\\303\\251llo \\346\\227\\245\\346\\234\\254 \\342\\202\\254 \\360\\237\\220\\246 e%sd\\n' n")
         shown = until(page, " end\n")
         assert "héllo" in shown and "日本" in shown and "€" in shown, shown
         page.keyboard.type("echo 'ünïcödé 日本'")
