@@ -212,7 +212,7 @@ private struct Belongings {
             case "follow", "limit", "end": break  // one's own log has no end
             case "environment": queries += known("slug", after: "", in: path).map { "?environment=\($0)" }
             case "list", "stat", "archive", "inline", "upload", "offset", "total", "parents", "mode", "recursive",
-                "rows", "columns", "create":
+                "rows", "columns", "window", "create":
                 break  // of what, says 'environment'
             default:
                 #expect(path.hasPrefix("/v1/admin"), "\(path): this test does not know what '\(name)' is")
