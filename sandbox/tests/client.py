@@ -274,7 +274,7 @@ def own_cgroups():
     for line in open("/proc/self/cgroup"):
         _, controllers, path = line.strip().split(":", 2)
         for controller in controllers.split(","):
-            root = f"/sys/fs/cgroup/{controller}{path}".rstrip("/") + f"/martlet-test-{os.getpid()}"
+            root = f"/sys/fs/cgroup/{controller}{path}".rstrip("/") + f"/martlet-test-{secrets.token_hex(4)}"  # pids repeat where they have a namespace
             if controller in ("memory", "pids", "cpuacct") and os.access(os.path.dirname(root), os.W_OK):
                 roots[controller] = root
     return roots if {"memory", "pids"} <= roots.keys() else None
@@ -294,7 +294,7 @@ class UnifiedGroup:
 
     def __init__(self):
         mount = self.mount()
-        self.path = f"{mount}/martlet-test-{os.getpid()}"
+        self.path = f"{mount}/martlet-test-{secrets.token_hex(4)}"  # pids repeat where they have a namespace
         self.enabled = []
         for controller in {"memory", "pids"}.intersection(self._words(mount, "cgroup.controllers")):
             if controller not in self._words(mount, "cgroup.subtree_control"):
