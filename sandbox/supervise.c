@@ -29,7 +29,7 @@ static void on_terminate(int number)
 static void clean_up(void)
 {
     struct pollfd ended = {.fd = me.kit.ended, .events = POLLIN};
-    if (me.kit.namespaced && !me.ours)
+    if (me.kit.namespaced && me.kit.ended >= 0)
         poll(&ended, 1, CLEAN_MS); /* the program may only have stopped (stage.c) */
     cgroup_remove(&me.kit.cgroup);
     kit_remove_directory(&me.kit, me.runner);
