@@ -63,7 +63,12 @@ extension Live {
                     }
                     try await bench.fleet.users.setSuspended(true, caller.userID, by: AuditActor(admin))
                     try await eventually(within: .seconds(1), describing: "suspended user refused") {
-                        await refusal { try await other.authenticate(suspended) }?.code == .accountSuspended
+                        do {
+                            _ = try await other.authenticate(suspended)
+                            return false
+                        } catch let error as ServiceError {
+                            return error.code == .accountSuspended
+                        }
                     }
                     #expect(try await other.authenticate(revoked) == nil, "a token that is none tells nothing")
                     try await bench.fleet.users.setSuspended(false, caller.userID, by: AuditActor(admin))
