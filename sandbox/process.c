@@ -86,6 +86,36 @@ static struct process *snapshot(int procfs, pid_t root, size_t *count)
     return processes;
 }
 
+/* Whether nothing else than its init and that process is in the namespace. */
+static bool is_alone(int procfs, pid_t program)
+{
+    int listing = openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = listing < 0 ? NULL : fdopendir(listing);
+    bool alone = directory;
+    for (struct dirent *entry; alone && (entry = readdir(directory));) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        alone = pid <= 1 || pid == program;
+    }
+    if (directory)
+        closedir(directory);
+    return alone;
+}
+
+enum word word_of_end(int procfs, pid_t program, int *status)
+{
+    char path[32], text[1024];
+    int code;
+    format_into(path, sizeof path, "%d/stat", (int)program);
+    if (!read_text_at(procfs, path, text, sizeof text))
+        return SAYS_NOTHING;
+    const char *name = strchr(text, '('), *end = strrchr(text, ')');
+    if (!name || !end || end[1] != ' ' || end[2] != 'T' || sscanf(name, "(" ENDING_NAME ")", &code) != 1 ||
+        code & ~0xff)
+        return SAYS_NOTHING;
+    *status = code << 8; /* as of waitpid */
+    return is_alone(procfs, program) ? SAYS_END : SAYS_END_TOO_SOON;
+}
+
 bool tree_usage(int procfs, pid_t root, struct tree_usage *usage)
 {
     size_t count;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ enum {
     FIRST_WATCH_MS = 5,
     HOLD_MS = 1, /* "started" leaves with the first output, if that comes soon: on its own it wakes five processes */
     TRIM_BYTES = 64 * 1024,
+    LISTEN_TIMES = 40, /* some 5 us each, if nobody else wants the processor */
+    FIRST_PROGRAM = 2, /* its number in its namespace; its init is 1 */
 };
 
 struct supervisor me;
@@ -134,6 +137,27 @@ static void read_reports(void)
         }
 }
 
+/* Whoever closes both its streams is about to say that it ends (process.c), or never will. The init sees that too and
+ * reports it, but is one more process to wake. */
+static void listen_for_end(void)
+{
+    const struct cgroup *group = &me.kit.cgroup;
+    bool silent = me.kit.output < 0 && me.kit.error < 0 && me.announced && me.alive && !me.ended && !me.listened;
+    if (!silent || me.stage != STAGE_RUN || !me.kit.namespaced || !group->memory || !group->cpu)
+        return;
+    me.listened = true;
+    struct report report = {.kind = REPORT_ENDED};
+    for (int i = 0; i < LISTEN_TIMES; i++) {
+        if (word_of_end(me.kit.parts[KIT_PROCFS], FIRST_PROGRAM, &report.status) == SAYS_END) {
+            end_step(&report);
+            collect_run(false);
+            me.last_progress = monotonic_ms();
+            return;
+        }
+        sched_yield(); /* to the program itself, if it has no other processor */
+    }
+}
+
 /* ---- Clocks ------------------------------------------------------------------------ */
 
 /* What is due now is done; the rest is the time until something is. */
@@ -242,6 +266,7 @@ void serve_run(void)
             pump_output(&me.kit.output, FRAME_STDOUT);
         if (watched[ERROR].revents || !me.alive)
             pump_output(&me.kit.error, FRAME_STDERR);
+        listen_for_end();
         grant_credit(); /* it may have waited for a frame of output */
     }
 }

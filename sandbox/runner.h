@@ -234,6 +234,13 @@ struct tree_usage {
 
 /* Sums over one procfs: all of it if `root` is 0, else the descendants of `root` without itself. */
 bool tree_usage(int procfs, pid_t root, struct tree_usage *usage);
+
+/* What a process says of its end. One that has stopped may have said so that it is about to end, and with which status:
+ * by its name, "martlet-end 0", for it has nothing else by which to say it. Giving its memory back takes the kernel longer
+ * than many a program runs, and the client need not wait for it: if nothing else is in its namespace and control groups
+ * have counted what was used, that was its end, for nothing of it will run again. */
+enum word { SAYS_NOTHING, SAYS_END, SAYS_END_TOO_SOON };
+enum word word_of_end(int procfs, pid_t program, int *status);
 /* The same memory with shared pages shared out (PSS): slow, exact. */
 int64_t tree_proportional_bytes(int procfs, pid_t root);
 /* Kills the descendants of `root`; returns how many were found. */

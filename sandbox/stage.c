@@ -7,7 +7,6 @@
  * no namespaces it is a subreaper and kills what is left over itself. */
 #include "runner.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -87,38 +86,20 @@ static pid_t fork_program(int *theirs)
     return child;
 }
 
-/* Whether nothing else than this process and that one is in the namespace. */
-static bool is_alone(pid_t program)
-{
-    DIR *directory = opendir("/proc");
-    bool alone = directory;
-    for (struct dirent *entry; alone && (entry = readdir(directory));) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        alone = pid <= 1 || pid == program;
-    }
-    if (directory)
-        closedir(directory);
-    return alone;
-}
-
-/* A process that has stopped may have said so that it is about to end, and with which status: by its name, "martlet-end
- * 0", for it has nothing else by which to say it. Giving its memory back takes the kernel longer than many a program
- * runs, and the client need not wait for it: if nothing else is there and groups have counted what was used, that was its
- * end, for nothing of it will run again. Otherwise it goes on, and ends. */
+/* Whether the program, which has stopped, did so because it is about to end (process.c). If it did and cannot be taken
+ * by its word, it goes on, and ends. */
 static bool says_end(pid_t program, int *status)
 {
-    char path[32], name[32];
-    int code;
-    format_into(path, sizeof path, "/proc/%d/comm", (int)program);
-    if (!read_text_at(AT_FDCWD, path, name, sizeof name) || sscanf(name, ENDING_NAME, &code) != 1 || code & ~0xff)
-        return false;
-    if (!me->final || !me->runner->confinement.namespaces || !me->cgroup.memory || !me->cgroup.cpu ||
-        !is_alone(program)) {
+    int procfs = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum word word = procfs < 0 ? SAYS_NOTHING : word_of_end(procfs, program, status);
+    if (procfs >= 0)
+        close(procfs);
+    bool counted = me->cgroup.memory && me->cgroup.cpu;
+    if (word == SAYS_END && me->final && me->runner->confinement.namespaces && counted)
+        return true;
+    if (word != SAYS_NOTHING)
         kill(program, SIGCONT);
-        return false;
-    }
-    *status = code << 8; /* as of waitpid */
-    return true;
+    return false;
 }
 
 enum fate { GOES_ON, HAS_STOPPED, HAS_ENDED };
@@ -239,6 +220,7 @@ static void obey(pid_t *program)
 static _Noreturn void watch_over(pid_t program)
 {
     struct pollfd watched[] = {{.fd = children, .events = POLLIN}, {.fd = me->control, .events = POLLIN}};
+    bool stopped = false;
     for (;;) {
         int status;
         struct signalfd_siginfo ignored[8];
@@ -250,6 +232,7 @@ static _Noreturn void watch_over(pid_t program)
             enum fate fate = reap(program, &status);
             if (fate != GOES_ON) {
                 program = 0;
+                stopped = fate == HAS_STOPPED; /* it is to stay until the supervisor has let go: that takes the processor */
                 if (me->final && fate == HAS_ENDED)
                     kill_the_rest(); /* so that the supervisor need not wait for the end of this process too */
                 report_end(status);
@@ -257,7 +240,7 @@ static _Noreturn void watch_over(pid_t program)
         }
         if (watched[1].revents)
             obey(&program);
-        if (!program && me->final)
+        if (!program && me->final && !stopped)
             _exit(0);
     }
 }

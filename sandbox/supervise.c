@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SEND_BUFFER = 256 * 1024, ANSWER_MS = 10 * 1000, CLEAN_MS = 10 * 1000 };
+enum { SEND_BUFFER = 256 * 1024, ANSWER_MS = 10 * 1000, ANSWERED_MS = 4, CLEAN_MS = 10 * 1000 };
 
 static void on_terminate(int number)
 {
@@ -26,11 +26,14 @@ static void on_terminate(int number)
     terminated = 1;
 }
 
+/* A program that has only stopped (stage.c) is ended here, once whoever carries the answer has had the processor. */
 static void clean_up(void)
 {
     struct pollfd ended = {.fd = me.kit.ended, .events = POLLIN};
-    if (me.kit.namespaced && me.kit.ended >= 0)
-        poll(&ended, 1, CLEAN_MS); /* the program may only have stopped (stage.c) */
+    if (me.kit.namespaced && me.kit.ended >= 0 && poll(&ended, 1, ANSWERED_MS) == 0) {
+        close_end(&me.kit.control);
+        poll(&ended, 1, CLEAN_MS);
+    }
     cgroup_remove(&me.kit.cgroup);
     kit_remove_directory(&me.kit, me.runner);
 }

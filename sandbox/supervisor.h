@@ -44,7 +44,7 @@ struct supervisor {
     int64_t delivered;             /* bytes of stdout and stderr put into frames */
 
     enum reason killed_for;
-    bool client_gone, announced, ended, truncated;
+    bool client_gone, announced, ended, truncated, listened;
     int status;             /* of the program, once it has ended */
     struct refusal refusal; /* sent instead of an exit if its code is set */
     struct rusage usage;
