@@ -35,6 +35,13 @@ package final class SSHChannel: Sendable {
     /// caller is cancelled; it is closed all the same. Again does nothing.
     package func close() async { await session.close(number) }
 
+    /// Has the channel closed in a moment (``SSHSession/conversationDelay``), when all that was to come has: there is
+    /// something to be done before. Waits for nothing; ``abandon()`` does nothing then.
+    package nonisolated func leave() {
+        let (session, number) = (session, number)
+        session.loop.execute { session.assumeIsolated { $0.leave(number) } }
+    }
+
     /// Has the channel closed soon, and waits for nothing. For `onCancel` and `deinit`.
     package nonisolated func abandon() {
         let (session, number) = (session, number)

@@ -3,8 +3,9 @@ import EventLoop
 /// Channels to a port that were opened before anybody asked for them, so that the next conversation begins without the
 /// round trip that opens one. They count as open channels, and what listens there sees a connection that says nothing.
 ///
-/// They are made when the last was taken, and else when a conversation is over, so that they are not in the way of it, up
-/// to ``SSHSession/spareLimit``; what nobody takes in time is closed. So a place that nobody speaks with has none.
+/// They are made when the last was taken, and else once a conversation is over and its answer on its way
+/// (``SSHSession/conversationDelay``), so that they are not in the way of it, up to ``SSHSession/spareLimit``; what nobody
+/// takes in time is closed. So a place that nobody speaks with has none.
 struct SpareChannels {
     struct Spare {
         let number: Int
@@ -13,6 +14,9 @@ struct SpareChannels {
 
     var ready: [Int: [Spare]] = [:]  // by port
     var opening: [Int: [Opening]] = [:]
+    var due: Set<Int> = []  // ports that are to have some in a moment
+    var left: [Int] = []  // channels that are to be closed then
+    var isTidying = false
     var conversations: [Int: Int] = [:]  // ports of the channels that were begun, by number of the channel
 
     func count(_ port: Int) -> Int { opening[port, default: []].count + ready[port, default: []].count }
@@ -23,6 +27,9 @@ extension SSHSession {
     static let spareLimit = 2
     /// Less than the silence after which a runner ends a connection (15 s).
     static let spareLifetime = Duration.seconds(10)
+    /// For an answer to get from here to its client before the machine that both may be on closes its channel and opens
+    /// others.
+    static let conversationDelay = Duration.milliseconds(5)
 
     /// Opens a channel to a port of the machine's loopback as ``openDirectTCPIP(host:port:timeout:)`` does, or takes one
     /// that is open already, and begins to send `bytes` on it. Returns before they are sent. Has some made for the next.
@@ -44,10 +51,33 @@ extension SSHSession {
         return channel
     }
 
+    /// Nothing more is to come on a channel, and it is to be closed when there is time.
+    func leave(_ number: Int) {
+        guard channels[number]?.life == .open, isAlive, !spares.left.contains(number) else { return }
+        spares.left.append(number)
+        endConversation(number)
+        tidySoon()
+    }
+
     /// A channel is being closed here.
     func endConversation(_ number: Int) {
         guard let port = spares.conversations.removeValue(forKey: number), isAlive else { return }
-        makeSpares(port)
+        spares.due.insert(port)
+        tidySoon()
+    }
+
+    private func tidySoon() {
+        guard !spares.isTidying else { return }
+        spares.isTidying = true
+        loop.schedule(after: Self.conversationDelay) { [weak self] in self?.assumeIsolated { $0.tidy() } }
+    }
+
+    private func tidy() {
+        let (left, due) = (spares.left, spares.due)
+        (spares.left, spares.due, spares.isTidying) = ([], [], false)
+        guard isAlive else { return }
+        for number in left { beginClosing(number) }
+        for port in due { makeSpares(port) }
     }
 
     private func takeSpare(_ port: Int) -> Int? {

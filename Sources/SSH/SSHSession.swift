@@ -339,7 +339,7 @@ package actor SSHSession {
             channels[number] = nil
             return
         }
-        guard channel.life == .open else { return }
+        guard channel.life == .open, !spares.left.contains(number) else { return }
         channel.life = .closing
         endConversation(number)
         let error = SSHError(.channelClosed, "the channel was closed here")
