@@ -184,7 +184,7 @@ package struct EnvironmentInitializer: Sendable {
             request, port: session.connection.runnerPort, on: session.ssh)
         defer { runner.abandon() }
         try await runner.endInput()
-        try await runner.receive { message in
+        try await runner.receiveEach { message in
             switch message {
             case .output(_, let bytes): tail.append(bytes)
             case .exit(let exit): report = exit

@@ -14,7 +14,7 @@ final class EventQueue: Sendable {
         var writer: Waiter<Void>?
     }
 
-    /// Unread bytes at which the writer waits; one event more may be above it.
+    /// Unread bytes at which the writer waits; what came together may be above it.
     static let capacity = 128 << 10
 
     private let state = Mutex(State())
@@ -24,12 +24,15 @@ final class EventQueue: Sendable {
     init(onEvent: @escaping @Sendable (ExecutionEvent) -> Void = { _ in }) { self.onEvent = onEvent }
 
     /// Adds an event and returns once there is room for the next. Throws `CancellationError`. One task at a time.
-    func send(_ event: ExecutionEvent) async throws {
-        onEvent(event)
+    func send(_ event: ExecutionEvent) async throws { try await send([event]) }
+
+    /// The same of several, which are read together.
+    func send(_ events: [ExecutionEvent]) async throws {
+        events.forEach(onEvent)
         let full: Waiter<Void>? = state.withLock { state in
             guard !state.isFinished else { return nil }
-            state.events.append(event)
-            state.bytes += event.weight
+            state.events += events
+            for event in events { state.bytes += event.weight }
             state.lastEvent = .now
             state.reader?.resume(with: .success(()))
             state.reader = nil

@@ -1,13 +1,20 @@
+import EventLoop
 import Fleet
 import Logging
 import Synchronization
 
 extension ExecutionService {
-    /// Inserts the history row. A failure is logged and tried again with the end of the run.
+    /// Sees to it that the beginning cannot be lost with this gateway: it is in the journal, or in the row. A failure is
+    /// logged, and the row written with the end of the run.
     func recordBeginning(of run: Run) async -> Bool {
+        let record = beginning(of: run)
         do {
-            try await fleet.executions.begin(beginning(of: run))
-            await fleet.environments.touchActivity(run.environment.id)
+            if await isKept("beginning", of: run, { try await fleet.executions.journal.keep(record) }),
+                writer.add(.init(record: record, outcome: nil, actor: AuditActor(run.caller)))
+            {
+                return true
+            }
+            try await fleet.executions.begin(record)
             return true
         } catch {
             logger.warning("beginning of an execution not recorded yet", metadata: metadata(of: run, error))
@@ -19,21 +26,21 @@ extension ExecutionService {
         ExecutionRecord(
             id: run.id, userID: run.caller.userID, environmentID: run.environment.id,
             gatewayID: configuration.gatewayID, requestID: run.requestID, language: run.runtime.name,
-            code: run.request.code)
+            code: run.request.code, startedAt: run.calledAt)
     }
 
     /// Sees to it that the end cannot be lost with this gateway: it is in the journal, or in the row. The run's own fate is
     /// not changed by a history that cannot be written: that is done later (``HistoryWriter``).
     func secure(_ ending: RunEnding, of run: Run, hasBegun: Bool) async {
-        var entry = HistoryWriter.Entry(
-            record: beginning(of: run), outcome: outcome(ending, of: run), actor: AuditActor(run.caller))
-        if hasBegun, await isKept(entry) {
+        let (record, outcome, actor) = (beginning(of: run), outcome(ending, of: run), AuditActor(run.caller))
+        var entry = HistoryWriter.Entry(record: record, outcome: outcome, actor: actor)
+        if hasBegun, await isKept(ending, of: run) {
             entry.isInJournal = true
             if writer.add(entry) { return }
         }
         do {
-            if !hasBegun, await !recordBeginning(of: run) { throw Unrecorded() }
-            try await fleet.executions.finish(run.id, entry.outcome, actor: entry.actor)
+            try await fleet.executions.complete(record, outcome, actor: actor)
+            await forget(run)
             await fleet.environments.touchActivity(run.environment.id)
         } catch {
             var metadata = metadata(of: run, error)
@@ -46,14 +53,42 @@ extension ExecutionService {
         }
     }
 
-    /// Whether the journal took it. Where it did not, the row is what the caller waits for.
-    private func isKept(_ entry: HistoryWriter.Entry) async -> Bool {
-        let id = entry.record.id
+    /// Has the journal take the end that the runner told, while what the run was in is being left: nearly always it is the
+    /// ending.
+    func keepSoon(_ report: ExitReport, of run: Run) {
+        let isKept = Task(executorPreference: EventLoop.current?.tasks) { await self.keep(.exit(report), of: run) }
+        run.toldEnd.withLock { $0 = (report, isKept) }
+    }
+
+    private func isKept(_ ending: RunEnding, of run: Run) async -> Bool {
+        if let told = run.toldEnd.withLock({ $0 }) {
+            let isKept = await told.isKept.value  // also where another end is to follow it
+            if case .exit(told.report) = ending { return isKept }
+        }
+        return await keep(ending, of: run)
+    }
+
+    private func keep(_ ending: RunEnding, of run: Run) async -> Bool {
+        let entry = ExecutionJournal.Entry(
+            id: run.id, outcome: outcome(ending, of: run), actor: AuditActor(run.caller))
+        return await isKept("end", of: run) { try await fleet.executions.journal.keep(entry) }
+    }
+
+    /// What is not forgotten here is by the sweep.
+    private func forget(_ run: Run) async {
         do {
-            return try await fleet.executions.journal.keep(.init(id: id, outcome: entry.outcome, actor: entry.actor))
+            try await fleet.executions.journal.forget(run.id)
         } catch {
-            logger.info(
-                "end of an execution not in the journal", metadata: ["execution": "\(id)", "error": "\(error)"])
+            logger.info("execution still in the journal", metadata: metadata(of: run, error))
+        }
+    }
+
+    /// Whether the journal took it. Where it did not, the row is what the caller waits for.
+    private func isKept(_ what: String, of run: Run, _ keep: () async throws -> Bool) async -> Bool {
+        do {
+            return try await keep()
+        } catch {
+            logger.info("\(what) of an execution not in the journal", metadata: metadata(of: run, error))
             return false
         }
     }
@@ -88,10 +123,6 @@ extension ExecutionService {
     private func metadata(of run: Run, _ error: any Error) -> Logger.Metadata {
         ["execution": "\(run.id)", "request": "\(run.requestID)", "error": "\(error)"]
     }
-}
-
-private struct Unrecorded: Error, CustomStringConvertible {
-    var description: String { "the beginning could not be recorded either" }
 }
 
 extension ExecutionState {

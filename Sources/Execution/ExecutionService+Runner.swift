@@ -37,8 +37,16 @@ extension ExecutionService {
             for: run, in: place.environment, shared: shared, secret: session.connection.runnerSecret)
         let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
         await run.input.begin(isEnded: input != nil)
-        return try await RunnerConnection.open(
+        let runner = try await RunnerConnection.open(
             request, input: input, port: session.connection.runnerPort, on: session.ssh)
+        // While the request is on its way. No handle of the task is held: what it used is given back when it has ended,
+        // and not with the run.
+        _ = Task(executorPreference: EventLoop.current?.tasks) {
+            run.begun.resume(with: .success(await self.recordBeginning(of: run)))
+            run.recorded.resume(with: .success(()))
+            await self.fleet.environments.touchActivity(run.environment.id)
+        }
+        return runner
     }
 
     /// Lends a session as ``withSession(to:_:)`` does. Where the runner's port refuses, it is installed if the VM is one to
@@ -92,33 +100,31 @@ extension ExecutionService {
         _ run: Run, from runner: RunnerConnection, _ mayHaveNetwork: Bool
     ) async throws -> ExitReport {
         var report: ExitReport?
-        try await runner.receive { message in
-            switch message {
-            case .started(let network):
-                guard run.start() else {
-                    throw RunnerProtocolError(description: "the runner started the program twice")
+        try await runner.receive { messages in
+            var events: [ExecutionEvent] = []
+            for message in messages {
+                switch message {
+                case .started(let network):
+                    guard run.start() else {
+                        throw RunnerProtocolError(description: "the runner started the program twice")
+                    }
+                    try await run.recorded.value()
+                    let isLess = network == .isolated && mayHaveNetwork && run.request.network == nil
+                    events.append(.started(run.id, RunNetwork(network, notice: isLess ? Self.noNetwork : nil)))
+                case .output(let stream, let bytes):
+                    guard !bytes.isEmpty else { continue }
+                    run.output.withLock { $0.add(bytes, to: stream) }
+                    events.append(.output(stream, bytes))
+                case .stdinCredit(let bytes):
+                    await run.input.addCredit(bytes)
+                case .exit(let exit):
+                    report = exit
+                    keepSoon(exit, of: run)
+                case .refused(let code, let message):
+                    throw Self.refusal(code: code, message: message, run: run)
                 }
-                // Not before: until here it would be in the way of the request. No handle of the task is held: what it
-                // used is given back when it has ended, and not with the run.
-                _ = Task(executorPreference: EventLoop.current?.tasks) {
-                    run.begun.resume(with: .success(await self.recordBeginning(of: run)))
-                    run.recorded.resume(with: .success(()))
-                }
-                try await run.recorded.value()
-                let isLess = network == .isolated && mayHaveNetwork && run.request.network == nil
-                try await run.events.send(
-                    .started(run.id, RunNetwork(network, notice: isLess ? Self.noNetwork : nil)))
-            case .output(let stream, let bytes):
-                guard !bytes.isEmpty else { return }
-                run.output.withLock { $0.add(bytes, to: stream) }
-                try await run.events.send(.output(stream, bytes))
-            case .stdinCredit(let bytes):
-                await run.input.addCredit(bytes)
-            case .exit(let exit):
-                report = exit
-            case .refused(let code, let message):
-                throw Self.refusal(code: code, message: message, run: run)
             }
+            if !events.isEmpty { try await run.events.send(events) }
         }
         guard let report else { throw RunnerProtocolError(description: "the runner said nothing of the end") }
         return report

@@ -35,8 +35,8 @@ package struct ExecutionConfiguration: Sendable {
 /// out. A full queue suspends the driver, the unread channel fills its SSH window, and the program blocks in `write`.
 /// Leaving `body` cancels the driver, which abandons the channel; the runner sees the end of it and kills the run.
 ///
-/// The history row is inserted once the program has started, while it goes on. Before its last event is handed over its end is in the journal or
-/// in the row; the row of a journaled end is completed afterwards (``HistoryWriter``).
+/// Its beginning is in the journal before `started` is handed over, and its end before the last event is; the history's
+/// row is written afterwards (``HistoryWriter``). Where the journal does not take them, the row is waited for.
 /// Input and cancellation from other calls reach a run through ``running``, or, when another gateway serves it,
 /// through that gateway's Redis channel (``GatewayLink``).
 package final class ExecutionService: Sendable {
@@ -68,9 +68,13 @@ package final class ExecutionService: Sendable {
         waker = Waker(
             fleet: fleet, startTimeout: configuration.startTimeout, provisionTimeout: configuration.provisionTimeout)
         writer = HistoryWriter(logger: logger) { entry in
-            if !entry.isInJournal { try await fleet.executions.begin(entry.record) }
-            try await fleet.executions.finish(entry.record.id, entry.outcome, actor: entry.actor)
-            if entry.isInJournal { try await fleet.executions.journal.forget(entry.record.id) }
+            let (executions, id) = (fleet.executions, entry.record.id)
+            guard let outcome = entry.outcome else {
+                try await executions.begin(entry.record)
+                return try await executions.journal.forgetBeginning(id)
+            }
+            try await executions.complete(entry.record, outcome, actor: entry.actor)
+            if entry.isInJournal { try await executions.journal.forget(id) }
             await fleet.environments.touchActivity(entry.record.environmentID)
         }
         link = GatewayLink(redis: fleet.redis, gatewayID: configuration.gatewayID, logger: logger)

@@ -3,16 +3,16 @@ import Fleet
 import Logging
 import Synchronization
 
-/// Ends of runs that are written into the history behind their callers' backs: those that are in the journal, at once,
-/// and those that the database did not take when they came, as soon as it does.
+/// What is written into the history behind its callers' backs: beginnings and ends of runs that are in the journal, and
+/// ends that the database did not take when they came.
 ///
-/// A run waits neither for a commit nor for a history that cannot be written, and its row must not say `running` for as
+/// A run that has ended before its beginning was written is written once. A run waits neither for a commit nor for a history that cannot be written, and its row must not say `running` for as
 /// long as the gateway lives. What is still here when the gateway dies is completed from the journal by whoever meets
 /// the row; what is not in the journal either, the sweep calls `lost`.
 final class HistoryWriter: Sendable {
     struct Entry: Sendable {
         let record: ExecutionRecord
-        let outcome: ExecutionOutcome
+        let outcome: ExecutionOutcome?  // nil: it has only begun
         let actor: AuditActor
         /// A copy is in the journal, to be taken out again.
         var isInJournal = false
@@ -22,8 +22,11 @@ final class HistoryWriter: Sendable {
     static let capacity = 256
     static let lanes = 4  // that write at the same time
     static let pause = Duration.seconds(1)  // after the database took nothing
+    /// Before a lane begins that had nothing to do: the work is for after the answer of the run that brought it, and most
+    /// runs have ended by then.
+    static let delay = Duration.milliseconds(25)
 
-    /// Writes beginning and end, however much of both is written already. Throws if the database does not take it.
+    /// Writes what an entry says, however much of it is written already. Throws if the database does not take it.
     private let write: @Sendable (Entry) async throws -> Void
     private let logger: Logger
     private let state = Mutex(State())
@@ -47,6 +50,10 @@ final class HistoryWriter: Sendable {
     func add(_ entry: Entry) -> Bool {
         state.withLock { state in
             guard state.isRunning, state.entries.count + state.writing < Self.capacity else { return false }
+            if let waiting = state.entries.firstIndex(where: { $0.record.id == entry.record.id }) {
+                if entry.outcome != nil { state.entries[waiting] = entry }
+                return true
+            }
             state.entries.append(entry)
             state.idle.popLast()?.resume(with: .success(()))
             return true
@@ -76,7 +83,10 @@ final class HistoryWriter: Sendable {
                     if state.entries.isEmpty { state.idle.append(waiter) }
                     return !state.entries.isEmpty
                 }
-                if !hasWork { try await waiter.value() }
+                if !hasWork {
+                    try await waiter.value()
+                    try await clock.sleep(for: Self.delay)
+                }
                 continue
             }
             // Although this lane may be cancelled: an entry is in hand.

@@ -1,5 +1,6 @@
 import EventLoop
 import Fleet
+import Foundation
 import Synchronization
 
 /// One execution while it is under way: what its parts share.
@@ -12,15 +13,18 @@ final class Run: Sendable {
     let requestID: String
     let environment: Environment  // as it was when the call came
     let began = ContinuousClock.now
+    let calledAt = Date.now
     let timeline: RunTimeline
     let events: EventQueue
     let input = RunInput()
     let output = Mutex(OutputRecord())
-    /// Resumed once the history has the run, or could not be given it. `started` waits for it: from then on other
-    /// gateways may be asked about the run. One caller.
+    /// Resumed once the journal or the history has the run, or neither could be given it. `started` waits for it: from
+    /// then on other gateways may be asked about the run. One caller.
     let recorded = Waiter<Void>()
-    /// The same, for the end of the run: whether the history has it. Not resumed if the program never started.
+    /// The same, for the end of the run: whether one of them has it. Not resumed if the runner was never asked.
     let begun = Waiter<Bool>()
+    /// The end that the runner told, on its way to the journal, and whether that took it.
+    let toldEnd = Mutex<(report: ExitReport, isKept: Task<Bool, Never>)?>(nil)
     private let state = Mutex(State())
     private let cancellation = Waiter<Void>()
 

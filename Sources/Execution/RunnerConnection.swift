@@ -93,22 +93,26 @@ struct RunnerConnection: Sendable {
     /// Says that the program gets no input. Throws `SSHError`.
     func endInput() async throws { try await channel.write(RunnerFrame.encode(.stdinEnd, [])) }
 
-    /// Hands over each message until the last, which is an exit or a refusal. Reading is what makes the program go
-    /// on: `receive` suspending holds it up. Throws `SSHError` or ``RunnerProtocolError`` if the conversation is cut.
-    func receive(_ receive: (Message) async throws -> Void) async throws {
+    /// Hands over the messages as they come, those that came together at once, until the last, which is an exit or a
+    /// refusal. Reading is what makes the program go on: `receive` suspending holds it up. Throws `SSHError` or
+    /// ``RunnerProtocolError`` if the conversation is cut.
+    func receive(_ receive: ([Message]) async throws -> Void) async throws {
         var decoder = RunnerFrameDecoder()
         while let bytes = try await channel.read(upTo: 65_536) {
             decoder.append(bytes)
-            while let (kind, payload) = try decoder.next() {
-                let message = try Self.message(kind, payload)
-                try await receive(message)
-                switch message {
-                case .exit, .refused: return
-                case .started, .output, .stdinCredit: break
-                }
-            }
+            let (messages, isLast) = try Self.messages(&decoder)
+            if isLast { channel.leave() }
+            if !messages.isEmpty { try await receive(messages) }
+            if isLast { return }
         }
         throw RunnerProtocolError(description: "the runner closed the connection in the middle of a run")
+    }
+
+    /// ``receive(_:)``, one after the other.
+    func receiveEach(_ receive: (Message) async throws -> Void) async throws {
+        try await self.receive { messages in
+            for message in messages { try await receive(message) }
+        }
     }
 
     /// Asks the runner about itself: `ping` or `runtimes`. Throws `SSHError`, and ``RunnerProtocolError`` for a refusal
@@ -119,7 +123,7 @@ struct RunnerConnection: Sendable {
             .init(secret: connection.runnerSecret, op: operation), port: connection.runnerPort, on: session.ssh)
         defer { runner.abandon() }
         var text: [UInt8] = []
-        try await runner.receive { message in
+        try await runner.receiveEach { message in
             switch message {
             case .output(.stdout, let bytes):
                 guard text.count + bytes.count <= 1 << 20 else {
@@ -140,6 +144,20 @@ struct RunnerConnection: Sendable {
 
     /// Closes without waiting, which has the runner kill whatever of the run is left. Idempotent.
     func abandon() { channel.abandon() }
+
+    /// What is there of them, and whether the last is the last of all.
+    private static func messages(_ decoder: inout RunnerFrameDecoder) throws -> ([Message], isLast: Bool) {
+        var messages: [Message] = []
+        while let (kind, payload) = try decoder.next() {
+            let message = try message(kind, payload)
+            messages.append(message)
+            switch message {
+            case .exit, .refused: return (messages, true)
+            case .started, .output, .stdinCredit: break
+            }
+        }
+        return (messages, false)
+    }
 
     private static func message(_ kind: RunnerFrame.Kind, _ payload: [UInt8]) throws -> Message {
         switch kind {

@@ -18,7 +18,8 @@ def settle(stage, seconds):
             f" FROM dev_environments WHERE state IN ({names})")
         outbox = int(stage.postgres.psql("SELECT count(*) FROM job_outbox"))
         running = int(stage.postgres.psql("SELECT count(*) FROM environment_executions WHERE state = 'running'"))
-        if not left and not outbox and not running and not machines_agree(stage, environments(stage)):
+        begun = int(stage.redis.ask("HLEN", "martlet:begun"))
+        if not left and not outbox and not running and not begun and not machines_agree(stage, environments(stage)):
             return []
         if time.monotonic() > deadline:
             return [f"{row['slug']} is '{row['state']}' since {row['since']}" for row in left] + (

@@ -12,6 +12,7 @@ import Testing
         let isUp = Mutex(false)
         let written = Mutex<[ExecutionID]>([])
         let refused = Mutex(0)
+        let ends = Mutex(0)
 
         func write(_ entry: HistoryWriter.Entry) throws {
             guard entry.record.language != "refused" else {
@@ -22,6 +23,7 @@ import Testing
                 throw ServiceError(.serviceUnavailable, "Down.", hint: "Wait.")
             }
             written.withLock { $0.append(entry.record.id) }
+            if entry.outcome != nil { ends.withLock { $0 += 1 } }
         }
     }
 
@@ -58,6 +60,20 @@ import Testing
             database.isUp.withLock { $0 = true }
             try await eventually(describing: "nothing is left") { writer.count == 0 }
             #expect(Set(database.written.withLock { $0 }) == [entries[0].record.id, entries[2].record.id])
+        }
+    }
+
+    @Test func aRunThatHasEndedMeanwhileIsWrittenOnce() async throws {
+        let database = Database()
+        database.isUp.withLock { $0 = true }
+        try await withWriter(database) { writer in
+            let ended = entry()
+            let begun = HistoryWriter.Entry(record: ended.record, outcome: nil, actor: ended.actor)
+            for entry in [begun, ended, begun] { #expect(writer.add(entry)) }
+            #expect(writer.count == 1)
+            try await eventually(describing: "nothing is left") { writer.count == 0 }
+            #expect(database.written.withLock { $0 } == [ended.record.id])
+            #expect(database.ends.withLock { $0 } == 1)
         }
     }
 

@@ -126,13 +126,72 @@ extension Live {
             }
         }
 
+        /// A gateway told its caller that the run has begun, and died before it wrote the row.
+        @Test(arguments: Reader.allCases) func aBeginningInTheJournalIsFound(reader: Reader) async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                let executions = bench.fleet.executions
+                let (start, code) = (Date(timeIntervalSinceNow: -60), [0xFF, 0] + Array("é\n".utf8))
+                let begun = ExecutionRecord(
+                    id: ExecutionID(), userID: vm.userID, environmentID: vm.id, gatewayID: "dead", requestID: nil,
+                    language: "python", code: code, startedAt: start)
+                let elsewhere = ExecutionRecord(
+                    id: ExecutionID(), userID: vm.userID, environmentID: EnvironmentID(), gatewayID: "dead",
+                    requestID: nil, language: "python", code: code, startedAt: start)
+                for record in [begun, elsewhere] { #expect(try await executions.journal.keep(record)) }
+                switch reader {
+                case .one:
+                    let found = try await executions.find(begun.id, owner: caller.userID)
+                    #expect(found?.code == code && found?.summary.requestID == nil)
+                case .list:
+                    #expect(try await executions.list(owner: caller.userID).map(\.id) == [begun.id])
+                case .ofEnvironment:
+                    #expect(try await executions.list(environment: vm.id).map(\.id) == [begun.id])
+                case .sweep:
+                    let lost = try await executions.loseAbandoned(gatewaysAlive: [], actor: .worker("w"))
+                    #expect(lost == [begun.id])
+                }
+                let rows = try await bench.pool.query("SELECT started_at FROM environment_executions")
+                #expect(rows.count == 1)
+                let startedAt: Date = try rows[0].decode("started_at")
+                #expect(abs(startedAt.timeIntervalSince(start)) < 0.001)
+                #expect(try await executions.journal.beginnings().allSatisfy { $0.id != begun.id })
+                try await executions.journal.forget(elsewhere.id)
+            }
+        }
+
+        @Test func beginningAndEndAreWrittenAtOnce() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.running, of: caller)
+                let executions = bench.fleet.executions
+                var outcome = ExecutionOutcome(state: .exited)
+                outcome.exitCode = 3
+                outcome.errorMessage = "a\0b"
+                let (fresh, begun) = (record(vm, gateway: "g"), record(vm, gateway: "g"))
+                try await executions.begin(begun)
+                for record in [fresh, begun] {
+                    #expect(try await executions.complete(record, outcome, actor: AuditActor(caller)))
+                    #expect(try await !executions.complete(record, outcome, actor: AuditActor(caller)))
+                    try await executions.begin(record)  // late: it changes nothing
+                    let kept = try #require(try await executions.find(record.id, owner: caller.userID))
+                    #expect(kept.summary.state == .exited && kept.summary.exitCode == 3 && kept.code == record.code)
+                    #expect(kept.summary.errorMessage == "a\u{FFFD}b")
+                    let finishedAt = try #require(kept.summary.finishedAt)
+                    #expect(finishedAt >= kept.summary.startedAt)
+                }
+                #expect(try await bench.auditLines(vm.id, action: "execute") == 2)
+            }
+        }
+
         enum Reader: CaseIterable { case one, list, ofEnvironment, sweep }
 
         @Test func aLongEndIsForTheRowAlone() async throws {
             try await withFleet { bench in
                 let caller = try await bench.caller()
                 var outcome = ExecutionOutcome(state: .exited)
-                outcome.stdout = [UInt8](repeating: 97, count: ExecutionJournal.outputLimit + 1)
+                outcome.stdout = [UInt8](repeating: 97, count: ExecutionJournal.sizeLimit + 1)
                 let journal = bench.fleet.executions.journal
                 #expect(
                     try await !journal.keep(.init(id: ExecutionID(), outcome: outcome, actor: AuditActor(caller))))

@@ -1,13 +1,15 @@
 import Foundation
 import Redis
 
-/// How executions ended that the history does not say yet, in Redis.
+/// What the history does not say yet of executions, in Redis: that they have begun, and how they ended.
 ///
-/// A caller is told the end of a run once it cannot be lost with its gateway any more. The history's commit takes
-/// longest of all that a short run waits for; a copy here takes a tenth of that, and the row is completed behind the
-/// caller's back. Whoever meets a row that still says `running`, a reader or the sweep, first looks whether its end is
-/// here (``ExecutionStore/settle(_:)``). So only a gateway that dies together with Redis's data, within the moment in
-/// between, leaves a row that says less than its caller was told: it becomes `lost`.
+/// A caller is told the beginning and the end of a run once neither can be lost with its gateway any more, and from then
+/// on may ask any gateway about it. The history's commit takes longest of all that a short run waits for; a copy here
+/// takes a tenth of that, and the row is written behind the caller's back, of a short run once for both. Whoever looks
+/// for a row first writes those that have only begun here (``ExecutionStore/admit(where:)``); whoever meets one that
+/// still says `running`, a reader or the sweep, looks whether its end is here (``ExecutionStore/settle(_:)``). So only a
+/// gateway that dies together with Redis's data, within the moment in between, leaves a history that says less than its
+/// callers were told: no row, or one that becomes `lost`.
 package struct ExecutionJournal: Sendable {
     package struct Entry: Sendable {
         package let id: ExecutionID
@@ -21,49 +23,117 @@ package struct ExecutionJournal: Sendable {
         }
     }
 
-    /// Most bytes of output of an end that is kept here; more takes longer than the row.
-    package static let outputLimit = 16 << 10
-    /// Seconds. Gateways that die leave entries; the sweep takes them up within one.
+    /// Most bytes of output of an end, and of code of a beginning, that are kept here; more takes longer than the row.
+    package static let sizeLimit = 16 << 10
+    /// Seconds. Gateways that die leave ends; the sweep takes them up within one.
     static let lifetime = 86_400
 
     let redis: RedisClient
-    var prefix = "martlet:ended:"
+    var prefix = "martlet:"
+
+    // MARK: Beginnings
+
+    /// `false`: it is too large for that. All that have begun are in one hash: a gateway has written what it puts here
+    /// within a moment, and at most `HistoryWriter.capacity` are ever on their way from it.
+    package func keep(_ record: ExecutionRecord) async throws -> Bool {
+        guard record.code.count <= Self.sizeLimit else { return false }
+        let text = KeptBeginning.json(record)
+        return try await ServiceError.translating("Beginning of execution \(record.id) not kept") {
+            try await redis.command("HSET", begun, RedisArgument("\(record.id)"), RedisArgument(text))
+            return true
+        }
+    }
+
+    /// Those that have begun and are not in the history yet, as far as this knows. What another version of this keeps
+    /// that this cannot read is left to it.
+    func beginnings() async throws -> [ExecutionRecord] {
+        try await ServiceError.translating("Beginnings of executions not read") {
+            let reply = try await redis.command("HVALS", begun)
+            return (reply.elements ?? []).compactMap { value in
+                guard let bytes = value.bytes else { return nil }
+                return try? JSONDecoder().decode(KeptBeginning.self, from: Data(bytes)).record
+            }
+        }
+    }
+
+    // MARK: Ends
 
     /// `false`: it is too large for that.
     package func keep(_ entry: Entry) async throws -> Bool {
-        guard entry.outcome.stdout.count + entry.outcome.stderr.count <= Self.outputLimit else { return false }
-        let text = Kept.json(entry)
+        guard entry.outcome.stdout.count + entry.outcome.stderr.count <= Self.sizeLimit else { return false }
+        let text = KeptEnd.json(entry)
         return try await ServiceError.translating("End of execution \(entry.id) not kept") {
             try await redis.command(
-                "SET", key(entry.id), RedisArgument(text), "EX", RedisArgument(Self.lifetime))
+                "SET", ended(entry.id), RedisArgument(text), "EX", RedisArgument(Self.lifetime))
             return true
         }
     }
 
     /// Those of these that are here.
-    func entries(_ ids: [ExecutionID]) async throws -> [Entry] {
+    func ends(_ ids: [ExecutionID]) async throws -> [Entry] {
         guard !ids.isEmpty else { return [] }
         return try await ServiceError.translating("Ends of executions not read") {
-            let reply = try await redis.command(["MGET"] + ids.map { key($0) })
+            let reply = try await redis.command(["MGET"] + ids.map { ended($0) })
             return try zip(ids, reply.elements ?? []).compactMap { id, value in
                 guard let bytes = value.bytes else { return nil }
-                return try JSONDecoder().decode(Kept.self, from: Data(bytes)).entry(id)
+                return try JSONDecoder().decode(KeptEnd.self, from: Data(bytes)).entry(id)
             }
         }
     }
 
-    /// The history says it now.
-    package func forget(_ id: ExecutionID) async throws {
-        _ = try await ServiceError.translating("End of execution \(id) not forgotten") {
-            try await redis.command("DEL", key(id))
+    // MARK: Forgetting
+
+    /// The history says that it has begun.
+    package func forgetBeginning(_ id: ExecutionID) async throws {
+        _ = try await ServiceError.translating("Beginning of execution \(id) not forgotten") {
+            try await redis.command("HDEL", begun, RedisArgument("\(id)"))
         }
     }
 
-    private func key(_ id: ExecutionID) -> RedisArgument { RedisArgument("\(prefix)\(id)") }
+    /// The history says all of it.
+    package func forget(_ id: ExecutionID) async throws {
+        _ = try await ServiceError.translating("Execution \(id) not forgotten") {
+            try await redis.pipeline([["HDEL", begun, RedisArgument("\(id)")], ["DEL", ended(id)]])
+        }
+    }
+
+    private var begun: RedisArgument { RedisArgument("\(prefix)begun") }
+    private func ended(_ id: ExecutionID) -> RedisArgument { RedisArgument("\(prefix)ended:\(id)") }
 }
 
-/// An entry as Redis has it.
-private struct Kept: Decodable {
+/// A beginning as Redis has it.
+private struct KeptBeginning: Decodable {
+    let id: ExecutionID
+    let user: UserID
+    let environment: EnvironmentID
+    let gateway: String
+    let request: String?
+    let language: String
+    let code: Data
+    let startedAt: Double  // seconds since 1970
+
+    static func json(_ record: ExecutionRecord) -> [UInt8] {
+        var writer = JSONWriter(capacity: 384 + record.code.count * 3 / 2)
+        writer.field("id", "\(record.id)")
+        writer.field("user", "\(record.userID)")
+        writer.field("environment", "\(record.environmentID)")
+        writer.field("gateway", record.gatewayID)
+        writer.field("request", record.requestID)
+        writer.field("language", record.language)
+        writer.field("code", Data(record.code).base64EncodedString())
+        writer.field("startedAt", record.startedAt.timeIntervalSince1970)
+        return writer.ended()
+    }
+
+    var record: ExecutionRecord {
+        ExecutionRecord(
+            id: id, userID: user, environmentID: environment, gatewayID: gateway, requestID: request,
+            language: language, code: [UInt8](code), startedAt: Date(timeIntervalSince1970: startedAt))
+    }
+}
+
+/// An end as Redis has it.
+private struct KeptEnd: Decodable {
     let state: ExecutionState
     let exitCode: Int?
     let signal: String?
@@ -77,6 +147,7 @@ private struct Kept: Decodable {
     let stderrBytes: Int
     let errorCode: ServiceError.Code?
     let errorMessage: String?
+    let endedAt: Double?  // seconds since 1970; what an older gateway kept does not say
     let actor: AuditActor
 
     static func json(_ entry: ExecutionJournal.Entry) -> [UInt8] {
@@ -95,6 +166,7 @@ private struct Kept: Decodable {
         writer.field("stderrBytes", outcome.stderrBytes)
         writer.field("errorCode", outcome.errorCode?.rawValue)
         writer.field("errorMessage", outcome.errorMessage)
+        writer.field("endedAt", outcome.endedAt.timeIntervalSince1970)
         var actor = JSONWriter(capacity: 64)
         actor.field("kind", entry.actor.kind.rawValue)
         actor.field("id", entry.actor.id)
@@ -103,7 +175,7 @@ private struct Kept: Decodable {
     }
 
     func entry(_ id: ExecutionID) -> ExecutionJournal.Entry {
-        var outcome = ExecutionOutcome(state: state)
+        var outcome = ExecutionOutcome(state: state, endedAt: endedAt.map(Date.init(timeIntervalSince1970:)) ?? .now)
         outcome.exitCode = exitCode
         outcome.signal = signal
         outcome.durationMs = durationMs

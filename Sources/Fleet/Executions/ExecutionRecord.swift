@@ -16,10 +16,11 @@ package struct ExecutionRecord: Sendable {
     package let requestID: String?
     package let language: String
     package let code: [UInt8]  // the first 64 KiB are kept
+    package let startedAt: Date  // by its gateway's clock
 
     package init(
         id: ExecutionID, userID: UserID, environmentID: EnvironmentID, gatewayID: String, requestID: String?,
-        language: String, code: [UInt8]
+        language: String, code: [UInt8], startedAt: Date = .now
     ) {
         self.id = id
         self.userID = userID
@@ -28,6 +29,7 @@ package struct ExecutionRecord: Sendable {
         self.requestID = requestID
         self.language = language
         self.code = code
+        self.startedAt = startedAt
     }
 }
 
@@ -46,9 +48,11 @@ package struct ExecutionOutcome: Sendable {
     package var stderrBytes = 0
     package var errorCode: ServiceError.Code?
     package var errorMessage: String?
+    package var endedAt: Date  // by its gateway's clock
 
-    package init(state: ExecutionState) {
+    package init(state: ExecutionState, endedAt: Date = .now) {
         self.state = state
+        self.endedAt = endedAt
     }
 }
 

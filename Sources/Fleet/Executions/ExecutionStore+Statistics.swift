@@ -34,6 +34,7 @@ extension ExecutionStore {
             } else {
                 ""
             }
+        try await admit { $0.environmentID == environment }
         return try await settled {
             try await ServiceError.translating("Executions not read") {
                 try await database.query(

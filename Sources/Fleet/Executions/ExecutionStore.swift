@@ -14,13 +14,30 @@ package struct ExecutionStore: Sendable {
         try await ServiceError.translating("Execution \(record.id) not recorded") {
             try await database.execute(
                 """
-                INSERT INTO environment_executions
-                    (id, user_id, environment_id, gateway_id, request_id, state, language, code, code_bytes)
-                VALUES (\(record.id), \(record.userID), \(record.environmentID), \(record.gatewayID),
-                    \(record.requestID), 'running', \(record.language), \(Self.kept(record.code)),
-                    \(record.code.count))
-                ON CONFLICT (id) DO NOTHING
+                INSERT INTO environment_executions (\(raw: Self.beginningColumns), state)
+                VALUES (\(Self.beginning(record)), 'running') ON CONFLICT (id) DO NOTHING
                 """)
+        }
+    }
+
+    /// Writes all of an execution at once: ``begin(_:)`` and ``finish(_:_:actor:)`` in one statement.
+    @discardableResult
+    package func complete(
+        _ record: ExecutionRecord, _ outcome: ExecutionOutcome, actor: AuditActor
+    ) async throws -> Bool {
+        try await ServiceError.translating("Execution \(record.id) not recorded") {
+            let rows = try await database.query(
+                """
+                WITH ended AS (
+                    INSERT INTO environment_executions AS row (\(raw: Self.beginningColumns), \(raw: Self.endColumns))
+                    VALUES (\(Self.beginning(record)), \(Self.end(outcome, startedAt: Self.startedAt(record))))
+                    ON CONFLICT (id) DO UPDATE SET (\(raw: Self.endColumns)) = (\(raw: Self.excludedEnd))
+                        WHERE row.state IN ('running', 'lost')
+                    RETURNING *),
+                \(Self.audited(actor))
+                SELECT id FROM ended
+                """)
+            return !rows.isEmpty
         }
     }
 
@@ -30,18 +47,12 @@ package struct ExecutionStore: Sendable {
     package func finish(
         _ id: ExecutionID, _ outcome: ExecutionOutcome, actor: AuditActor
     ) async throws -> Bool {
-        let message = outcome.errorMessage.map { String($0.prefix(2_000)).replacing("\0", with: "\u{FFFD}") }
-        return try await ServiceError.translating("End of execution \(id) not recorded") {
+        try await ServiceError.translating("End of execution \(id) not recorded") {
             let rows = try await database.query(
                 """
                 WITH ended AS (
-                    UPDATE environment_executions SET
-                        state = \(outcome.state), exit_code = \(outcome.exitCode), signal = \(outcome.signal),
-                        duration_ms = \(outcome.durationMs), cpu_ms = \(outcome.cpuMs),
-                        max_rss_bytes = \(outcome.maxRssBytes), truncated = \(outcome.truncated),
-                        stdout = \(Self.kept(outcome.stdout)), stderr = \(Self.kept(outcome.stderr)),
-                        stdout_bytes = \(outcome.stdoutBytes), stderr_bytes = \(outcome.stderrBytes),
-                        error_code = \(outcome.errorCode?.rawValue), error_message = \(message), finished_at = now()
+                    UPDATE environment_executions SET (\(raw: Self.endColumns)) =
+                        ROW (\(Self.end(outcome, startedAt: "started_at")))
                     WHERE id = \(id) AND state IN ('running', 'lost')
                     RETURNING *),
                 \(Self.audited(actor))
@@ -51,10 +62,35 @@ package struct ExecutionStore: Sendable {
         }
     }
 
+    /// Writes the rows of those that have only begun in the journal yet. Where that does not answer there are none, for
+    /// then gateways begin them here.
+    func admit(where isWanted: (ExecutionRecord) -> Bool) async throws {
+        let begun: [ExecutionRecord]
+        do {
+            begun = try await journal.beginnings().filter(isWanted)
+        } catch let error as ServiceError where error.code == .serviceUnavailable {
+            return
+        }
+        guard !begun.isEmpty else { return }
+        let known = try await known(begun.map(\.environmentID))
+        for record in begun {
+            if known.contains(record.environmentID) { try await begin(record) }  // else its history is gone as well
+            try await journal.forgetBeginning(record.id)
+        }
+    }
+
+    private func known(_ environments: [EnvironmentID]) async throws -> Set<EnvironmentID> {
+        try await ServiceError.translating("Environments not read") {
+            let rows = try await database.query(
+                "SELECT id FROM dev_environments WHERE id = ANY(\(environments.map(\.description))::uuid[])")
+            return Set(try rows.map { try $0.decode("id", as: EnvironmentID.self) })
+        }
+    }
+
     /// Completes those of these executions whose end is in the journal, and says whether there were any.
     @discardableResult
     package func settle(_ ids: [ExecutionID]) async throws -> Bool {
-        let entries = try await journal.entries(ids)
+        let entries = try await journal.ends(ids)
         for entry in entries {
             try await finish(entry.id, entry.outcome, actor: entry.actor)
             try await journal.forget(entry.id)
@@ -81,6 +117,7 @@ package struct ExecutionStore: Sendable {
             } else {
                 ""
             }
+        try await admit { $0.userID == owner }
         return try await settled {
             try await ServiceError.translating("Executions not read") {
                 try await database.query(
@@ -104,6 +141,7 @@ package struct ExecutionStore: Sendable {
     }
 
     private func find(_ condition: SQL, _ id: ExecutionID) async throws -> ExecutionDetail? {
+        try await admit { $0.id == id }
         let found = try await read(condition, id)
         guard found?.summary.state == .running, try await settle([id]) else { return found }
         return try await read(condition, id)
@@ -125,7 +163,8 @@ package struct ExecutionStore: Sendable {
 
     /// How many executions run in an environment at present.
     package func countRunning(in environment: EnvironmentID) async throws -> Int {
-        try await ServiceError.translating("Executions not counted") {
+        try await admit { $0.environmentID == environment }
+        return try await ServiceError.translating("Executions not counted") {
             let rows = try await database.query(
                 """
                 SELECT count(*) AS count FROM environment_executions
@@ -143,6 +182,8 @@ package struct ExecutionStore: Sendable {
     ) async throws -> [ExecutionID] {
         let names = gatewaysAlive.sorted()
         let seconds = age / .seconds(1)
+        // Gateways that live have written theirs long since.
+        try await admit { $0.startedAt.timeIntervalSinceNow <= -seconds }
         return try await ServiceError.translating("Lost executions not marked") {
             let abandoned: [ExecutionID] = try await database.query(
                 """
@@ -172,6 +213,41 @@ package struct ExecutionStore: Sendable {
     }
 
     private static func kept(_ bytes: [UInt8]) -> [UInt8] { Array(bytes.prefix(keptBytes)) }
+
+    // The values of a row, in the order of these columns.
+
+    private static let beginningColumns = """
+        id, user_id, environment_id, gateway_id, request_id, language, code, code_bytes, started_at
+        """
+
+    private static func beginning(_ record: ExecutionRecord) -> SQL {
+        """
+        \(record.id), \(record.userID), \(record.environmentID), \(record.gatewayID), \(record.requestID),
+        \(record.language), \(kept(record.code)), \(record.code.count), \(startedAt(record))
+        """
+    }
+
+    /// A gateway's clock may be fast.
+    private static func startedAt(_ record: ExecutionRecord) -> SQL {
+        "LEAST(now(), \(record.startedAt)::timestamptz)"
+    }
+
+    private static let endColumnNames = [
+        "state", "exit_code", "signal", "duration_ms", "cpu_ms", "max_rss_bytes", "truncated", "stdout", "stderr",
+        "stdout_bytes", "stderr_bytes", "error_code", "error_message", "finished_at",
+    ]
+    private static let endColumns = endColumnNames.joined(separator: ", ")
+    private static let excludedEnd = endColumnNames.map { "EXCLUDED.\($0)" }.joined(separator: ", ")
+
+    private static func end(_ outcome: ExecutionOutcome, startedAt: SQL) -> SQL {
+        let message = outcome.errorMessage.map { String($0.prefix(2_000)).replacing("\0", with: "\u{FFFD}") }
+        return """
+            \(outcome.state), \(outcome.exitCode), \(outcome.signal), \(outcome.durationMs), \(outcome.cpuMs),
+            \(outcome.maxRssBytes), \(outcome.truncated), \(kept(outcome.stdout)), \(kept(outcome.stderr)),
+            \(outcome.stdoutBytes), \(outcome.stderrBytes), \(outcome.errorCode?.rawValue), \(message),
+            GREATEST(\(startedAt), LEAST(now(), \(outcome.endedAt)::timestamptz))
+            """
+    }
 
     /// The common table expression that writes a line for each row of `ended`.
     private static func audited(_ actor: AuditActor) -> SQL {
