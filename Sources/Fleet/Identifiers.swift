@@ -7,8 +7,13 @@ where RawValue == UUID {
 }
 
 extension UUIDIdentifier {
-    /// A new random identifier.
-    package init() { self.init(rawValue: UUID()) }
+    /// A new random identifier: version 4 of RFC 9562. Foundation's own opens a file for each.
+    package init() {
+        var random = SystemRandomNumberGenerator()
+        let (high, low) = (random.next() as UInt64, random.next() as UInt64)
+        let halves = ((high & ~0xF000 | 0x4000).bigEndian, (low & ~(3 << 62) | 2 << 62).bigEndian)
+        self.init(rawValue: UUID(uuid: withUnsafeBytes(of: halves) { $0.load(as: uuid_t.self) }))
+    }
 
     /// `nil` if the text is not a UUID.
     package init?(_ text: String) {
