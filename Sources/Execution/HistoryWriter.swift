@@ -22,8 +22,8 @@ final class HistoryWriter: Sendable {
     static let capacity = 256
     static let lanes = 4  // that write at the same time
     static let pause = Duration.seconds(1)  // after the database took nothing
-    /// Before a lane begins that had nothing to do: the work is for after the answer of the run that brought it, and most
-    /// runs have ended by then.
+    /// Between the first entry and its writing, where there was nothing to do: the work is for after the answer of the run
+    /// that brought it, and most runs have ended by then.
     static let delay = Duration.milliseconds(25)
 
     /// Writes what an entry says, however much of it is written already. Throws if the database does not take it.
@@ -36,6 +36,7 @@ final class HistoryWriter: Sendable {
         var writing = 0
         var isRunning = false
         var idle: [Waiter<Void>] = []  // lanes that have nothing to do
+        var isWaking = false  // one of them, after the delay
     }
 
     init(logger: Logger, write: @escaping @Sendable (Entry) async throws -> Void) {
@@ -48,16 +49,34 @@ final class HistoryWriter: Sendable {
 
     /// `false`: there are too many already, or nobody is there to write.
     func add(_ entry: Entry) -> Bool {
-        state.withLock { state in
-            guard state.isRunning, state.entries.count + state.writing < Self.capacity else { return false }
-            if let waiting = state.entries.firstIndex(where: { $0.record.id == entry.record.id }) {
-                if entry.outcome != nil { state.entries[waiting] = entry }
-                return true
-            }
-            state.entries.append(entry)
-            state.idle.popLast()?.resume(with: .success(()))
-            return true
+        let (isTaken, wakes) = state.withLock { state in enqueue(entry, in: &state) }
+        if wakes {
+            if let loop = EventLoop.current { loop.schedule(after: Self.delay) { self.wake() } } else { wake() }
         }
+        return isTaken
+    }
+
+    private func enqueue(_ entry: Entry, in state: inout State) -> (isTaken: Bool, wakes: Bool) {
+        guard state.isRunning, state.entries.count + state.writing < Self.capacity else { return (false, false) }
+        if let waiting = state.entries.firstIndex(where: { $0.record.id == entry.record.id }) {
+            if entry.outcome != nil { state.entries[waiting] = entry }
+            return (true, false)
+        }
+        state.entries.append(entry)
+        guard !state.idle.isEmpty, !state.isWaking else { return (true, false) }
+        state.isWaking = true
+        return (true, true)
+    }
+
+    /// One lane for each entry.
+    private func wake() {
+        let woken = state.withLock { state in
+            state.isWaking = false
+            let count = min(state.idle.count, state.entries.count)
+            defer { state.idle.removeLast(count) }
+            return state.idle.suffix(count)
+        }
+        for lane in woken { lane.resume(with: .success(())) }
     }
 
     /// Writes until cancelled, and then what there is, as far as the database takes it.
@@ -83,10 +102,7 @@ final class HistoryWriter: Sendable {
                     if state.entries.isEmpty { state.idle.append(waiter) }
                     return !state.entries.isEmpty
                 }
-                if !hasWork {
-                    try await waiter.value()
-                    try await clock.sleep(for: Self.delay)
-                }
+                if !hasWork { try await waiter.value() }
                 continue
             }
             // Although this lane may be cancelled: an entry is in hand.

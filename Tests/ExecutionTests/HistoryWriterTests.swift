@@ -1,3 +1,4 @@
+import EventLoop
 import Fleet
 import Foundation
 import Logging
@@ -69,7 +70,10 @@ import Testing
         try await withWriter(database) { writer in
             let ended = entry()
             let begun = HistoryWriter.Entry(record: ended.record, outcome: nil, actor: ended.actor)
-            for entry in [begun, ended, begun] { #expect(writer.add(entry)) }
+            // On a loop, where what is added waits for what follows it.
+            await Task(executorPreference: EventLoop.next().tasks) {
+                for entry in [begun, ended, begun] { #expect(writer.add(entry)) }
+            }.value
             #expect(writer.count == 1)
             try await eventually(describing: "nothing is left") { writer.count == 0 }
             #expect(database.written.withLock { $0 } == [ended.record.id])
