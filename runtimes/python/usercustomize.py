@@ -18,6 +18,7 @@ COMMON = ("collections", "datetime", "functools", "itertools", "json", "math", "
 def become_zygote():
     """Returns in forks only."""
     import _imp
+    import atexit, weakref  # for the fork, which looks at what was made since
     import gc
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
@@ -68,9 +69,10 @@ def end_with_the_program(added_objects):
         kinds = set(map(type, objects))
         if any(hasattr(kind, "__del__") for kind in kinds):
             return
-        for one in objects:
-            if isinstance(one, type) and hasattr(one, "__del__") or isinstance(one, ref) and calls_back(one):
-                return
+        if any(issubclass(kind, (type, ref)) for kind in kinds):
+            for one in objects:
+                if isinstance(one, type) and hasattr(one, "__del__") or isinstance(one, ref) and calls_back(one):
+                    return
         try:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -101,6 +103,18 @@ def receive_launch():
     return texts[3 : 3 + words], dict(one.split(b"=", 1) for one in variables)
 
 
+def set_environment(variables):
+    """What clearing and updating `os.environb` does, without a call for each variable that stays as it is."""
+    known = os.environb._data  # and that of `os.environ`
+    for name in known.keys() - variables.keys():
+        os.unsetenv(name)
+    for name, value in variables.items():
+        if known.get(name) != value:
+            os.putenv(name, value)
+    known.clear()
+    known.update(variables)
+
+
 def find_packages():
     """What `site` does for the user's home, which was another, or nobody's, until now."""
     site.USER_BASE = site.USER_SITE = None
@@ -125,8 +139,7 @@ def main():
     else:
         os.write(CHANNEL, b"R")
     words, variables = receive_launch()
-    os.environb.clear()
-    os.environb.update(variables)
+    set_environment(variables)
     arguments = [os.fsdecode(word) for word in words[len(sys.orig_argv) :]]
     sys.argv.extend(arguments)
     sys.orig_argv.extend(arguments)
