@@ -401,6 +401,19 @@ class WarmTests(unittest.TestCase):
         self.assertGreaterEqual(self.runner.kits("python"), waiting - 1)
         self.assertEqual(self.run_warm("print(1)").stdout, b"1\n")
 
+    def test_runs_in_a_row_do_not_copy_what_they_do_not_write(self):
+        runner = Runner(warm=True)
+        self.addCleanup(runner.close)
+        code = "print(*[line.split()[1] for line in open('/proc/self/smaps_rollup') if 'Private_Dirty' in line])"
+
+        def own_kilobytes():
+            wait_until(lambda: runner.kits("python"), 10, "a kit")
+            return int(runner.run("python", code).stdout)
+
+        runner.warm_up("python")
+        everything = max(own_kilobytes() for i in range(2))
+        wait_until(lambda: own_kilobytes() < everything * 0.6, 10, f"a run with less than {everything} KB of its own")
+
     def test_many_at_once_are_all_right(self):
         connections = [self.runner.open(language="python", code=f"print({i}, hash(1))") for i in range(60)]
         self.assertEqual(
