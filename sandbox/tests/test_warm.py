@@ -150,6 +150,18 @@ OTHERS = {
         "late status": "process.on('exit', () => { process.exitCode = 4; console.log('b') })",
         "told by hand": "process.on('exit', () => console.log('told')); process.emit('exit', 0); console.log('goes on')",
         "thrown late": "process.on('exit', () => { throw 'late' })",
+        "thrown by one": "process.on('exit', function f() { throw new Error('late') })",
+        "thrown by the second": "process.on('exit', () => console.log(1)); process.on('exit', function f() { throw new Error('late') })",
+        "thrown at exit": "process.on('exit', () => 0); process.on('exit', () => { throw new Error('late') }); process.exit()",
+        "stacks of listeners": "const f = () => console.log(new Error('here').stack)\n"
+        "for (const name of ['exit', 'beforeExit', 'mine']) process.on(name, f)\nprocess.emit('mine')",
+        "stacks of several": "const f = (...a) => console.log(a, new Error('here').stack, process.listenerCount('exit'))\n"
+        "for (const name of ['exit', 'exit', 'uncaughtException']) process.on(name, f)\nthrow new Error('caught')",
+        "ten listeners": "for (let i = 0; i < 10; i++) process.on('exit', () => process.stdout.write(String(i)))",
+        "told of listeners": "process.on('newListener', n => console.log(n)); process.on('exit', () => 0)",
+        "own emit": "const { emit } = process; process.emit = function (...a) { console.log(a); return emit.apply(this, a) }\n"
+        "console.log(Object.keys(process).includes('emit'))",
+        "no listeners left": "process.on('exit', () => 0); process.on('exit', () => process.removeAllListeners())",
         "before": "let n = 0; process.on('beforeExit', () => { if (n++ < 2) setImmediate(() => console.log(n)) })",
         "left": "require('child_process').spawn('sleep', ['100'], { detached: true, stdio: 'ignore' }).unref()\n"
         "console.log('left')",
