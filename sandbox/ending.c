@@ -105,7 +105,7 @@ static void *leave(void *self, void *arguments)
     exit(EXIT_SUCCESS);
 }
 
-void watch_program(const char *module)
+void watch_program(const char *module, bool may_stop)
 {
     static struct PyMethodDef functions[] = {
         {"program_has_returned", has_returned, METH_NOARGS, NULL},
@@ -120,6 +120,6 @@ void watch_program(const char *module)
             return;
         Py_DecRef(function);
     }
-    process = getpid();
+    process = may_stop ? getpid() : -1;
     PySys_AddAuditHook(audit, NULL);
 }

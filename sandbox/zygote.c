@@ -5,15 +5,13 @@
  * A zygote is root and runs nothing of a request; it hears from the keeper only. The init of a run is its sibling, not
  * its child, so that the end of a zygote is nothing to the runs that came from it. */
 #include "ending.h"
+#include "rehearsal.h"
 #include "runner.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,11 +27,7 @@ extern void *PyModule_GetDict(void *module) __attribute__((weak));
 extern void PyObject_GC_UnTrack(void *object) __attribute__((weak));
 extern void PyObject_GC_Track(void *object) __attribute__((weak));
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-enum { MAPS_MAX = 256 * 1024 };
+enum { REHEARSED_AFTER = 4 /* forks: a zygote that has no more is not worth it */ };
 
 /* The names under which interpreters look for what initializes an extension. */
 void *PyInit_zygote(void) __attribute__((visibility("default")));
@@ -68,23 +62,6 @@ static bool receive_stage(struct stage *stage, const struct runner *runner, int 
     return true;
 }
 
-/* Makes this fork's memory its own while it waits, not page by page while it runs: half of all pages are written by the
- * time an interpreter has ended. */
-static void own_memory(void)
-{
-    char *text = allocate(MAPS_MAX), *line = text;
-    if (read_text_at(AT_FDCWD, "/proc/self/maps", text, MAPS_MAX))
-        for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-            unsigned long start, end;
-            char writable, shared;
-            if (sscanf(line, "%lx-%lx r%c%*c%c", &start, &end, &writable, &shared) == 4 && writable == 'w' &&
-                shared == 'p')
-                madvise((void *)start, end - start,
-                        MADV_POPULATE_WRITE); /* refused before Linux 5.14, and for stacks */
-        }
-    free(text);
-}
-
 static void before_fork(void)
 {
     if (PyOS_BeforeFork)
@@ -97,7 +74,7 @@ static void after_fork_here(void)
         PyOS_AfterFork_Parent();
 }
 
-static void after_fork_there(void)
+static void after_fork_there(bool may_stop)
 {
     if (!PyOS_AfterFork_Child)
         return;
@@ -107,7 +84,19 @@ static void after_fork_there(void)
         PyObject_GC_UnTrack(objects[i]);
         PyObject_GC_Track(objects[i]);
     }
-    watch_program("usercustomize");
+    watch_program("usercustomize", may_stop);
+}
+
+/* True in a fork that is to go on. */
+static bool rehearse(void)
+{
+    before_fork();
+    bool is_rehearsal = rehearsal_begin();
+    if (is_rehearsal)
+        after_fork_there(false);
+    else
+        after_fork_here();
+    return is_rehearsal;
 }
 
 /* Returns in a fork, confined and about to be told its launch. */
@@ -118,9 +107,10 @@ static void serve(void)
     int parts[PASS_MAX];
     size_t count;
     read_plan(&runner);
-    while (receive_stage(&stage, &runner, parts, &count)) {
+    for (int forks = 0; receive_stage(&stage, &runner, parts, &count);) {
         int flags = confinement_clone_flags(&runner.confinement) | CLONE_PARENT | CLONE_PIDFD | SIGCHLD;
         int pidfd = -1;
+        rehearsal_collect();
         before_fork();
         pid_t init = (pid_t)syscall(SYS_clone, flags, NULL, &pidfd, NULL, NULL);
         if (init == 0) {
@@ -128,7 +118,7 @@ static void serve(void)
             close(WARM_LIBRARY);
             close(WARM_PLAN);
             stage_main(&stage);
-            after_fork_there();
+            after_fork_there(true);
             if (stage.unhurried)
                 own_memory();
             static const char ready = PROGRAM_READY;
@@ -144,6 +134,8 @@ static void serve(void)
         }
         for (size_t i = 0; i < count; i++)
             close(parts[i]);
+        if (++forks == REHEARSED_AFTER && rehearse())
+            return;
     }
     _exit(0); /* the keeper has no more use for it */
 }

@@ -36,16 +36,25 @@ if (process.env.MARTLET_WARM) {
     // Once all listeners have been told of an exit with 0 there is nothing left to see. Taking Node.js apart, and giving
     // its memory back, takes longer than many a program: so it says its end by a name and stops (sandbox/stage.c), or
     // leaves if it is told to go on. Of an exception nobody caught Node.js speaks later: its status is another.
-    const { emit: usual, reallyExit } = process;
-    const last = function emit(name) {
-        const told = Reflect.apply(usual, this, arguments);
-        const ended = this === process && name === 'exit' && process._exiting && arguments[1] === 0;
-        if (!ended || (process.exitCode ?? 0) !== 0) return told;
+    const { emit, reallyExit } = process;
+    const end = (status) => {
+        if (status !== 0 || (process.exitCode ?? 0) !== 0) return;
         for (const stream of [0, 1, 2]) try { fs.closeSync(stream); } catch {}
         process.title = 'martlet-end 0';
         process.kill(process.pid, 'SIGSTOP');
-        return Reflect.apply(reallyExit, process, [0]);
+        Reflect.apply(reallyExit, process, [0]);
     };
-    Object.defineProperty(process, 'emit', { value: last, writable: true, configurable: true });
+    // Nobody is to find a line of this file in a stack, or one listener more: so it is the last that is told, and comes
+    // when Node.js reaches for what tells them. A single one is told by another line of Node.js, so it stays alone.
+    const get = () => {
+        const events = process._events, told = events?.exit;
+        if (process._exiting && told === undefined) events.exit = end;
+        if (process._exiting && Array.isArray(told) && !told.includes(end)) {
+            events.exit = [() => { events.exit = told; }, ...told, end];
+        }
+        return emit;
+    };
+    const set = (value) => Object.defineProperty(process, 'emit', { value, writable: true, enumerable: true });
+    Object.defineProperty(process, 'emit', { get, set, configurable: true });
     delete require.cache[__filename];
 }

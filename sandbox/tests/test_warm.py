@@ -150,6 +150,18 @@ OTHERS = {
         "late status": "process.on('exit', () => { process.exitCode = 4; console.log('b') })",
         "told by hand": "process.on('exit', () => console.log('told')); process.emit('exit', 0); console.log('goes on')",
         "thrown late": "process.on('exit', () => { throw 'late' })",
+        "thrown by one": "process.on('exit', function f() { throw new Error('late') })",
+        "thrown by the second": "process.on('exit', () => console.log(1)); process.on('exit', function f() { throw new Error('late') })",
+        "thrown at exit": "process.on('exit', () => 0); process.on('exit', () => { throw new Error('late') }); process.exit()",
+        "stacks of listeners": "const f = () => console.log(new Error('here').stack)\n"
+        "for (const name of ['exit', 'beforeExit', 'mine']) process.on(name, f)\nprocess.emit('mine')",
+        "stacks of several": "const f = (...a) => console.log(a, new Error('here').stack, process.listenerCount('exit'))\n"
+        "for (const name of ['exit', 'exit', 'uncaughtException']) process.on(name, f)\nthrow new Error('caught')",
+        "ten listeners": "for (let i = 0; i < 10; i++) process.on('exit', () => process.stdout.write(String(i)))",
+        "told of listeners": "process.on('newListener', n => console.log(n)); process.on('exit', () => 0)",
+        "own emit": "const { emit } = process; process.emit = function (...a) { console.log(a); return emit.apply(this, a) }\n"
+        "console.log(Object.keys(process).includes('emit'))",
+        "no listeners left": "process.on('exit', () => 0); process.on('exit', () => process.removeAllListeners())",
         "before": "let n = 0; process.on('beforeExit', () => { if (n++ < 2) setImmediate(() => console.log(n)) })",
         "left": "require('child_process').spawn('sleep', ['100'], { detached: true, stdio: 'ignore' }).unref()\n"
         "console.log('left')",
@@ -400,6 +412,19 @@ class WarmTests(unittest.TestCase):
         self.assertIn(result.reason, ("exited", "signaled"))
         self.assertGreaterEqual(self.runner.kits("python"), waiting - 1)
         self.assertEqual(self.run_warm("print(1)").stdout, b"1\n")
+
+    def test_runs_in_a_row_do_not_copy_what_they_do_not_write(self):
+        runner = Runner(warm=True)
+        self.addCleanup(runner.close)
+        code = "print(*[line.split()[1] for line in open('/proc/self/smaps_rollup') if 'Private_Dirty' in line])"
+
+        def own_kilobytes():
+            wait_until(lambda: runner.kits("python"), 10, "a kit")
+            return int(runner.run("python", code).stdout)
+
+        runner.warm_up("python")
+        everything = max(own_kilobytes() for i in range(2))
+        wait_until(lambda: own_kilobytes() < everything * 0.6, 10, f"a run with less than {everything} KB of its own")
 
     def test_many_at_once_are_all_right(self):
         connections = [self.runner.open(language="python", code=f"print({i}, hash(1))") for i in range(60)]
