@@ -19,6 +19,7 @@ struct pool {
     int asked;            /* supervisors that wait for one */
     bool network;         /* the last that was asked for is to have a way out */
     int64_t used_at;      /* when one was last asked for */
+    int64_t wanted_at;    /* when the first was asked for */
     int64_t refill_at;    /* not before */
     int64_t bytes;        /* that one takes while it waits, as last seen */
     int failures;         /* in a row */

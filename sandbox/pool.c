@@ -24,8 +24,10 @@ void pool_used(struct pool *pool, int64_t now, bool found)
 {
     pool->used_at = now;
     pool->refill_at = now + REFILL_PAUSE_MS;
-    if (pool->wanted == 0)
+    if (pool->wanted == 0) {
         pool->wanted = FIRST_WANTED;
+        pool->wanted_at = now;
+    }
     else if (!found && pool->wanted < MOST_WANTED)
         pool->wanted++;
 }
@@ -58,7 +60,7 @@ static bool machine_is_busy(void)
 static bool can_wait(const struct pool *pool, int64_t now)
 {
     bool is_first = pool->ready + pool->begun + pool->asked == 0 && *pool->figure_served == 0;
-    return is_first && now - pool->used_at < FIRST_WAIT_MS && machine_is_busy();
+    return is_first && now - pool->wanted_at < FIRST_WAIT_MS && machine_is_busy();
 }
 
 bool pool_is_short(const struct pool *pool, int64_t now, int64_t bytes_left)
