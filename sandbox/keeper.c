@@ -261,6 +261,7 @@ void keeper_main(struct runner *its_runner, int inbox)
         int64_t wait = next_tick == INT64_MAX ? -1 : patience(now, next_tick);
         if (poll(watched, MAX_KITS + 2, (int)wait) < 0 && errno != EINTR)
             die_errno("poll");
+        drop_dead_ones(watched);
         if (watched[MAX_KITS].revents)
             take_tickets(inbox);
         look_after_slots(watched);

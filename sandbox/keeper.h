@@ -65,6 +65,8 @@ void doom_all(struct pool *pool);
 void end_zygote(struct pool *pool);
 /* What to poll for, and what to do about it. */
 void watch_slots(struct pollfd watched[MAX_KITS]);
+/* Those whose program somebody has killed; before any is given. */
+void drop_dead_ones(struct pollfd watched[MAX_KITS]);
 void look_after_slots(const struct pollfd watched[MAX_KITS]);
 void give_up_late_ones(int64_t now);
 

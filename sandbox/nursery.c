@@ -191,7 +191,9 @@ void watch_slots(struct pollfd watched[MAX_KITS])
             descriptor = slot->kit.egress;
         else if (slot->state == BEGUN)
             descriptor = slot->set_up && slot->kit.ended >= 0 ? slot->kit.parts[KIT_LAUNCH] : slot->kit.control;
-        else if (slot->state == READY || slot->state == DOOMED)
+        else if (slot->state == READY) /* has nothing to say: what comes is its end */
+            descriptor = slot->kit.parts[KIT_LAUNCH];
+        else if (slot->state == DOOMED)
             descriptor = slot->kit.ended;
         watched[i] = (struct pollfd){.fd = descriptor, .events = POLLIN};
     }
@@ -199,14 +201,19 @@ void watch_slots(struct pollfd watched[MAX_KITS])
 
 static void look_after(struct slot *slot)
 {
-    if (slot->state == BEGUN) {
+    if (slot->state == BEGUN)
         advance(slot);
-    } else if (slot->state == DOOMED) {
+    else if (slot->state == DOOMED)
         release(slot);
-    } else if (slot->state == READY) {
-        become(slot, DOOMED);
-        release(slot);
-    }
+}
+
+void drop_dead_ones(struct pollfd watched[MAX_KITS])
+{
+    for (size_t i = 0; i < MAX_KITS; i++)
+        if (watched[i].revents && slots[i].state == READY) {
+            watched[i].revents = 0;
+            fail(&slots[i], "its program was killed while it waited");
+        }
 }
 
 void look_after_slots(const struct pollfd watched[MAX_KITS])

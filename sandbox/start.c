@@ -168,9 +168,11 @@ void launch_step(void)
     }
     if (first && me.stage == STAGE_RUN && !me.kit.is_warm)
         kit_order(&me.kit, ORDER_FINAL, 0);
-    me.launched = true; /* should it fail, the channel says so */
-    send_all(me.kit.parts[KIT_LAUNCH], block, length, monotonic_ms() + LAUNCH_MS);
+    me.launched = true; /* should it fail later, the channel says so */
+    bool sent = send_all(me.kit.parts[KIT_LAUNCH], block, length, monotonic_ms() + LAUNCH_MS);
     free(block);
+    if (!sent && first && !me.ours) /* killed since the keeper looked: its end is not the program's */
+        start_over();
 }
 
 void end_step(const struct report *report)

@@ -77,8 +77,7 @@ bool route_leads_out(int socket, const struct address *address);
 
 /* ---- stack.c: connections ---------------------------------------------------------------------- */
 
-/* Moves what comes from the tap into sockets of this process and back, until `lifetime` is closed at its other end,
- * where it writes one byte when it has begun. */
+/* Moves what comes from the tap into sockets of this process and back, until `lifetime` is closed at its other end. */
 _Noreturn void stack_run(int tap, int routes, int lifetime, const struct ranges *ranges);
 
 /* ---- main.c ------------------------------------------------------------------------------------ */

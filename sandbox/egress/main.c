@@ -7,10 +7,11 @@
  *
  *   guardian  root on this machine, in this machine's network, with nothing but the channel. A message is one byte and two
  *     |       descriptors: a network namespace, and a socket whose other end the VM keeps as long as it wants this. It
- *     |       forks, and reads nothing else of what a VM says.
- *   stack     one for each namespace. Enters it, makes a tap device with its routes (tap.c), comes back, becomes a user that
- *             nobody else is, with no capability, no file but resolv.conf and a list of system calls, and then moves what
- *             comes from the tap into sockets of its own (stack.c, libslirp), through a filter (filter.c).
+ *     |       enters the namespace, makes a tap device with its routes (tap.c), comes back, and waits until something is
+ *     |       sent there, which most runs never do. Then it forks. It reads nothing else of what a VM says.
+ *   stack     one for each namespace that is used. Becomes a user that nobody else is, with no capability, no file but
+ *             resolv.conf, no other's descriptors and a list of system calls, and then moves what comes from the tap into
+ *             sockets of its own (stack.c, libslirp), through a filter (filter.c).
  *
  * Two walls stand at the same ranges. The routes in the run's namespace say at once that there is no way. They are made by
  *   this machine's root, but in a namespace that the VM's root owns; so the filter, which nobody in a VM can reach, looks at
@@ -28,6 +29,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,13 +48,18 @@ enum { MAX_STACKS = 1100 };
 
 static int answer = -1; /* where a failure is told, beside standard error */
 
-void fail(const char *what)
+static void complain(const char *what)
 {
     char text[200];
     int length = snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
     if (answer >= 0 && length > 0)
-        send(answer, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1, MSG_NOSIGNAL);
+        send(answer, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     fprintf(stderr, "martlet-egress: %s\n", text);
+}
+
+void fail(const char *what)
+{
+    complain(what);
     exit(1);
 }
 
@@ -137,26 +144,28 @@ static void limit_sockets(void)
 
 /* ---- A stack ---------------------------------------------------------------------------------- */
 
-static int home; /* this machine's network namespace */
-
-static _Noreturn void serve(int namespace, int lifetime, uid_t user, const struct ranges *ranges)
+static int by_number(const void *left, const void *right)
 {
-    static const uint8_t somewhere[16] = {0x20};
-    struct address v6 = address_v6(somewhere);
-    answer = lifetime;
+    return *(const int *)left - *(const int *)right;
+}
+
+static void keep_only(int descriptors[], size_t count)
+{
+    qsort(descriptors, count, sizeof *descriptors, by_number);
+    for (size_t i = 0; i <= count; i++) {
+        unsigned first = i > 0 ? (unsigned)descriptors[i - 1] + 1 : STDERR_FILENO + 1;
+        unsigned last = i < count ? (unsigned)descriptors[i] - 1 : ~0U;
+        if (first <= last && close_range(first, last, 0) < 0)
+            fail("close_range");
+    }
+}
+
+static _Noreturn void serve(int tap, int lifetime, uid_t user, const struct ranges *ranges)
+{
     int routes = route_socket();
     if (routes < 0)
         fail("netlink");
-    bool has_v6 = route_leads_out(routes, &v6);
-    if (setns(namespace, CLONE_NEWNET) < 0)
-        fail("entering the network namespace");
-    int tap = tap_open(ranges, has_v6);
-    if (tap < 0)
-        fail("the tap device");
-    if (setns(home, CLONE_NEWNET) < 0)
-        fail("coming back");
-    close(namespace);
-    close(home);
+    keep_only((int[]){tap, lifetime, routes}, 3);
     give_up(user);
     limit_sockets();
     stack_run(tap, routes, lifetime, ranges);
@@ -192,25 +201,103 @@ static int receive(int channel, int passed[2])
     return 0;
 }
 
+static int home;   /* this machine's network namespace */
+static int routes; /* and who is asked about it */
+
+/* Taps on which nothing was sent yet; `watched` is them as poll wants them, behind the channel. */
+static struct waiting {
+    int tap, lifetime;
+} waiting[MAX_STACKS];
+static struct pollfd watched[1 + 2 * MAX_STACKS];
+static int waiting_count, stacks;
+
+/* Has as many descriptors as it may come to need. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    enum { WANTED = 2 * MAX_STACKS + 64 };
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        fail("limits");
+    if (limit.rlim_cur < WANTED) {
+        limit.rlim_cur = limit.rlim_max < WANTED ? limit.rlim_max : WANTED;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            fail("limits");
+    }
+}
+
+static int make_tap(int namespace, const struct ranges *ranges)
+{
+    static const uint8_t somewhere[16] = {0x20};
+    struct address v6 = address_v6(somewhere);
+    bool has_v6 = route_leads_out(routes, &v6);
+    if (setns(namespace, CLONE_NEWNET) < 0) {
+        complain("entering the network namespace");
+        return -1;
+    }
+    int tap = tap_open(ranges, has_v6);
+    if (tap < 0)
+        complain("the tap device");
+    if (setns(home, CLONE_NEWNET) < 0)
+        fail("coming back");
+    return tap;
+}
+
+/* Takes both descriptors over. Without a word, the end of `lifetime` is the answer. */
+static void admit(int namespace, int lifetime, const struct ranges *ranges)
+{
+    int kind = 0, tap = -1;
+    socklen_t size = sizeof kind;
+    bool is_socket = getsockopt(lifetime, SOL_SOCKET, SO_DOMAIN, &kind, &size) == 0 && kind == AF_UNIX;
+    answer = lifetime;
+    if (is_socket && waiting_count + stacks < MAX_STACKS)
+        tap = make_tap(namespace, ranges);
+    answer = -1;
+    close(namespace);
+    if (tap >= 0 && send(lifetime, "+", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) {
+        waiting[waiting_count++] = (struct waiting){tap, lifetime};
+        return;
+    }
+    close(lifetime);
+    if (tap >= 0)
+        close(tap);
+}
+
+/* Whether something came of this one: its end, or a stack for it. */
+static bool look_after(const struct waiting *one, const struct pollfd seen[2], uid_t user, const struct ranges *ranges)
+{
+    if (!seen[0].revents && !seen[1].revents)
+        return false;
+    if (!seen[1].revents) {
+        pid_t child = fork();
+        if (child == 0)
+            serve(one->tap, one->lifetime, user, ranges);
+        stacks += child > 0;
+    }
+    close(one->tap);
+    close(one->lifetime);
+    return true;
+}
+
 static _Noreturn void guard(int channel, uid_t user, const struct ranges *ranges)
 {
-    int stacks = 0;
     for (;;) {
-        int passed[2], kind = receive(channel, passed);
+        watched[0] = (struct pollfd){.fd = channel, .events = POLLIN};
+        for (int i = 0; i < waiting_count; i++) {
+            watched[1 + 2 * i] = (struct pollfd){.fd = waiting[i].tap, .events = POLLIN};
+            watched[2 + 2 * i] = (struct pollfd){.fd = waiting[i].lifetime, .events = POLLIN};
+        }
+        if (poll(watched, (nfds_t)(1 + 2 * waiting_count), -1) < 0 && errno != EINTR)
+            fail("poll");
         while (waitpid(-1, NULL, WNOHANG) > 0)
             stacks--;
+        for (int i = waiting_count; i-- > 0;) /* what takes its place was looked at before */
+            if (look_after(&waiting[i], &watched[1 + 2 * i], user, ranges))
+                waiting[i] = waiting[--waiting_count];
+        int passed[2], kind = watched[0].revents ? receive(channel, passed) : 0;
         if (kind < 0)
             exit(0);
-        if (kind == 0)
-            continue;
-        pid_t child = stacks < MAX_STACKS ? fork() : -1;
-        if (child == 0) {
-            close(channel);
-            serve(passed[0], passed[1], user, ranges);
-        }
-        stacks += child > 0;
-        close(passed[0]);
-        close(passed[1]); /* without a child this is the answer */
+        if (kind > 0)
+            admit(passed[0], passed[1], ranges);
     }
 }
 
@@ -226,10 +313,11 @@ static _Noreturn void become_guardian(int channel, int ready, uid_t user, const 
     home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (home < 0)
         fail("/proc/self/ns/net");
-    int kept[] = {channel, ready, home};
-    for (int descriptor = 3; descriptor < 256; descriptor++)
-        if (descriptor != kept[0] && descriptor != kept[1] && descriptor != kept[2])
-            close(descriptor);
+    routes = route_socket();
+    if (routes < 0)
+        fail("netlink");
+    keep_only((int[]){channel, ready, home, routes}, 4);
+    raise_limit();
     int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); /* its VM outlives it */
     if (score >= 0) {
         if (write(score, "900", 3) != 3)

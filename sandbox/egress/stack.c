@@ -234,8 +234,6 @@ void stack_run(int its_tap, int its_routes, int lifetime, const struct ranges *r
     routes = its_routes;
     begin_stack();
     confine();
-    if (send(lifetime, "+", 1, MSG_NOSIGNAL) != 1)
-        _exit(0);
     for (;;) {
         uint32_t timeout = UINT32_MAX;
         watched[TAP] = (struct pollfd){.fd = tap, .events = POLLIN};

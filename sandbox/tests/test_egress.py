@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 import unittest
 
 import client
@@ -183,12 +184,20 @@ class EgressTests(unittest.TestCase):
         self.assertEqual(self.run_here("python", code, network="egress").stdout, b"200\n")
 
     def test_a_stack_can_do_nothing_else_and_ends_with_its_run(self):
-        connection, _ = self.sleeper()
-        stack = max(self.stacks())
+        before = set(self.stacks())
+        with self.world.here():
+            code = "exec 3<>/dev/tcp/203.0.113.10/80; read line <&3; echo $line; sleep 60"
+            connection = self.runner.open(language="bash", code=code, network="egress")
+            self.addCleanup(connection.close)
+            self.assertEqual(connection.receive_until(client.STDOUT), b"at 203.0.113.10\n")
+        (stack,) = set(self.stacks()) - before
         status = open(f"/proc/{stack}/status").read()
         for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
             self.assertIn(line, status)
         self.assertEqual(sorted(os.listdir(f"/proc/{stack}/root")), ["dev", "etc", "run"])
+        kinds = sorted(os.readlink(f"/proc/{stack}/fd/{one}").split(":")[0] for one in os.listdir(f"/proc/{stack}/fd"))
+        own = ["/dev/net/tun", "socket", "socket", "socket"]  # its tap, its run, routes, one connection
+        self.assertEqual([kind for kind in kinds if kind not in ("/null", "/dev/null", "pipe")], own)
         there = set(self.stacks())
         connection.close()
         wait_until(lambda: there - set(self.stacks()), 5, "the end of the stack")
@@ -197,17 +206,28 @@ class EgressTests(unittest.TestCase):
         with self.world.here():
             return sum(pool["ready"] for pool in self.runner.ask("ping")["warm"].values())
 
-    def test_no_stack_is_left_behind(self):
+    def taps(self):
+        """What guardians hold for runs, made ahead or not, that have sent nothing yet."""
+        held = 0
+        for pid, (owner, _) in client.processes().items():
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as name:
+                if owner == 0 and name.read() == "martlet-egress\n":
+                    held += sum("net/tun" in os.readlink(f"/proc/{pid}/fd/{one}") for one in os.listdir(f"/proc/{pid}/fd"))
+        return held
+
+    def test_who_sends_nothing_has_no_stack_and_nothing_is_left_behind(self):
         for language in ("bash", "c") * 3:
             code = "true" if language == "bash" else "int main(void) { return 0; }"
             self.assertEqual(self.run_here(language, code, network="any").started["network"], "egress")
-        wait_until(lambda: 0 < len(self.stacks()) <= self.waiting(), 10, "stacks for waiting kits only")
+        wait_until(lambda: 0 < self.taps() <= self.waiting(), 10, "taps for waiting kits only")
+        time.sleep(2)  # IPv6 tells of itself within a second or two
+        self.assertEqual(self.stacks(), [])
         for language in ("bash", "python", "c", "lua") * 4:
             code = "" if language != "c" else "int main(void) { return 0; }"
             self.assertEqual(self.run_here(language, code).started["network"], "none")
         # those of other languages keep theirs
         kinds = self.waiting()
-        wait_until(lambda: len(self.stacks()) <= kinds, 10, "the end of stacks that nobody wants")
+        wait_until(lambda: self.taps() <= kinds, 10, "the end of taps that nobody wants")
 
     def test_a_run_that_is_to_have_none_gets_no_kit_with_a_way_out(self):
         for language in ("python", "bash"):

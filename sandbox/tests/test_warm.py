@@ -405,6 +405,31 @@ class WarmTests(unittest.TestCase):
         self.assertEqual(runner.finish(connection).exit["exitCode"], 0)
         wait_until(lambda: runner.run("python", "print(1)").stdout == b"1\n" and runner.kits("python"), 10, "a new keeper")
 
+    def test_what_was_killed_while_it_waited_is_not_used(self):
+        """As the kernel may, when memory is short."""
+        runner = Runner(warm=True)
+        self.addCleanup(runner.close)
+        for language, code in (("bash", "echo 1"), ("python", "print(1)"), ("javascript", "console.log(1)")):
+            kind = "plain" if language == "bash" else language
+            if not runner.kits(kind):
+                runner.warm_up(kind)
+            wait_until(runner.programs, 10, "a program that waits")
+            keeper = min(pid for pid, (_, parent) in client.processes().items() if parent == runner.process.pid)
+            for stopped in (False, True):  # it hears of the end before it hears of the run, and both at once
+                with self.subTest(f"{language}, keeper stopped: {stopped}"):
+                    if stopped:
+                        os.kill(keeper, signal.SIGSTOP)
+                    for pid in runner.programs():
+                        os.kill(pid, signal.SIGKILL)
+                    connection = runner.open(language=language, code=code)
+                    if stopped:
+                        time.sleep(0.1)  # its ticket is there
+                        os.kill(keeper, signal.SIGCONT)
+                    result = runner.finish(connection)
+                    self.assertEqual((result.stdout, result.reason, result.exit["exitCode"]), (b"1\n", "exited", 0), result)
+                    wait_until(lambda: runner.kits(kind), 10, f"another kit for {kind}: {runner.log}")
+        self.assertIn("its program was killed while it waited", "".join(runner.log))
+
     def test_a_run_that_kills_all_it_can_hurts_nobody(self):
         self.runner.warm_up("python")
         waiting = self.runner.kits("python")
