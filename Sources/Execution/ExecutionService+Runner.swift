@@ -7,34 +7,34 @@ import Synchronization
 extension ExecutionService {
     /// Has the runner of a running VM run the program. Throws ``VMUnreachable`` while it has not started,
     /// `execution_lost` afterwards, and what the runner refuses.
-    func converse(_ run: Run, in place: Place) async throws -> ExitReport {
-        let shared = try await shared(in: place)
+    func converse(_ run: Run, in environment: Environment) async throws -> ExitReport {
+        let shared = try await shared(in: environment)
         do {
             let tell = { @Sendable in
                 try await run.events.send(.status(.connecting, message: "Installing what runs code in the VM."))
             }
-            return try await withRunner(of: place.environment, onInstalling: tell) { session in
-                let runner = try await self.begin(run, in: place, shared: shared, by: session)
+            return try await withRunner(of: environment, onInstalling: tell) { session in
+                let runner = try await self.begin(run, in: environment, shared: shared, by: session)
                 defer { runner.abandon() }
-                return try await self.exchange(run, place.environment.network, with: runner)
+                return try await self.exchange(run, environment.network, with: runner)
             }
         } catch let error as VMUnreachable where run.hasStarted {
             throw ServiceError(
-                .executionLost, "The connection to VM '\(place.slug)' was lost while the program ran.",
+                .executionLost, "The connection to VM '\(environment.slug)' was lost while the program ran.",
                 hint: "Whether it finished is not known. Look before you run it again.", cause: error.cause)
         }
     }
 
-    private func shared(in place: Place) async throws -> [String: String] {
+    private func shared(in environment: Environment) async throws -> [String: String] {
         let fleet = fleet
-        return try await variables.variables(of: place.environment) { try await fleet.environments.variables(of: $0) }
+        return try await variables.variables(of: environment) { try await fleet.environments.variables(of: $0) }
     }
 
     private func begin(
-        _ run: Run, in place: Place, shared: [String: String], by session: VMSession
+        _ run: Run, in environment: Environment, shared: [String: String], by session: VMSession
     ) async throws -> RunnerConnection {
         let request = Self.request(
-            for: run, in: place.environment, shared: shared, secret: session.connection.runnerSecret)
+            for: run, in: environment, shared: shared, secret: session.connection.runnerSecret)
         let input = run.request.stdin.flatMap { $0.count <= RunnerConnection.firstInput ? $0 : nil }
         await run.input.begin(isEnded: input != nil)
         let runner = try await RunnerConnection.open(

@@ -246,42 +246,35 @@ package final class ExecutionService: Sendable {
     ///
     /// What this function holds is held as long as the program runs, for each of thousands: so no more than it has to.
     private func report(of run: Run) async throws -> ExitReport {
-        var place = try await woken(Place(run.environment), for: run)
+        var environment = try await woken(run.environment, for: run)
         var failures = 0
         while true {
             let failure: any Error
             do {
-                return try await converse(run, in: place)
+                return try await converse(run, in: environment)
             } catch let error as ServiceError where error.code == .hostKeyMismatch && failures == 0 {
                 failure = error
             } catch let error as VMUnreachable {
                 fleet.environments.routes.forget(run.caller.userID)
-                guard failures < 2 else { throw error.serviceError(place.environment) }
+                guard failures < 2 else { throw error.serviceError(environment) }
                 failure = error
             }
             failures += 1
-            place = try await found(place, for: run, because: failure)
+            environment = try await found(environment, for: run, because: failure)
         }
     }
 
-    /// An environment as it was seen last. By reference, for it is 1 KB and copied wherever it is handed on.
-    final class Place: Sendable {
-        let environment: Environment
-        var slug: Slug { environment.slug }
-        init(_ environment: Environment) { self.environment = environment }
-    }
-
-    private func woken(_ place: Place, for run: Run) async throws -> Place {
-        if place.environment.state == .running { return place }
-        return Place(
-            try await waker.wake(place.environment, for: run.caller, requestID: run.requestID) { progress, message in
-                try await run.events.send(.status(progress, message: message))
-            })
+    private func woken(_ environment: Environment, for run: Run) async throws -> Environment {
+        if environment.state == .running { return environment }
+        return try await waker.wake(environment, for: run.caller, requestID: run.requestID) { progress, message in
+            try await run.events.send(.status(progress, message: message))
+        }
     }
 
     /// Has a worker look what became of a VM that could not be used, and wakes what is there now.
-    private func found(_ place: Place, for run: Run, because failure: any Error) async throws -> Place {
-        let environment = place.environment
+    private func found(
+        _ environment: Environment, for run: Run, because failure: any Error
+    ) async throws -> Environment {
         guard failure is VMUnreachable else {
             // It may have ended unseen and its address gone to another: then it is not where its row says.
             try await run.events.send(
@@ -292,7 +285,7 @@ package final class ExecutionService: Sendable {
                 try Task.checkCancellation()
                 throw failure
             }
-            return try await woken(Place(found), for: run)
+            return try await woken(found, for: run)
         }
         logger.info(
             "VM not reached, asking a worker to look",
@@ -300,7 +293,7 @@ package final class ExecutionService: Sendable {
         try await run.events.send(
             .status(.connecting, message: "The VM does not answer; looking what became of it."))
         return try await woken(
-            Place(try await waker.reconcile(environment, requestID: run.requestID, because: failure)), for: run)
+            try await waker.reconcile(environment, requestID: run.requestID, because: failure), for: run)
     }
 }
 

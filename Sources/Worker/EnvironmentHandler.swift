@@ -266,7 +266,7 @@ extension EnvironmentAction {
 }
 
 extension Environment {
-    var instanceID: VMInstance.ID? { providerInstanceID.map { VMInstance.ID(rawValue: $0) } }
+    var instanceID: VMInstance.ID? { self.providerInstanceID.map { VMInstance.ID(rawValue: $0) } }
 }
 
 extension EnvironmentEndpoint {

@@ -410,10 +410,10 @@ extension Environment {
             clientKey: SSHKeyPair(privateKey: endpoint.privateKey, publicKey: ""),
             hostKey: SSHKeyPair(privateKey: "", publicKey: endpoint.hostKey), runnerSecret: runnerSecret)
         let sealed = try fleet.environments.secretBox.seal(
-            Array(try JSONEncoder().encode(secrets)), context: "environment:\(id)")
-        try await fleet.database.execute("UPDATE dev_environments SET secrets = \(sealed) WHERE id = \(id)")
+            Array(try JSONEncoder().encode(secrets)), context: "environment:\(self.id)")
+        try await fleet.database.execute("UPDATE dev_environments SET secrets = \(sealed) WHERE id = \(self.id)")
         let running = try await fleet.environments.move(
-            id, from: state, generation: generation, to: .running,
+            self.id, from: self.state, generation: self.generation, to: .running,
             change: EnvironmentChange(
                 providerInstanceID: "vm",
                 endpoint: EnvironmentEndpoint(

@@ -13,7 +13,11 @@ extension EnvironmentStore {
 }
 
 extension Environment {
-    init(row: PostgresRow) throws {
+    init(row: PostgresRow) throws { self.init(try Row(row: row)) }
+}
+
+extension Environment.Row {
+    fileprivate init(row: PostgresRow) throws {
         id = try row.decode("id")
         userID = try row.decode("user_id")
         kind = try row.decode("kind")

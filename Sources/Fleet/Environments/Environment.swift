@@ -1,6 +1,7 @@
 package import Foundation
 
 /// A user's machine as the domain sees it: one row, without its secrets.
+@dynamicMemberLookup
 package struct Environment: Sendable, Hashable {
     /// A user's own VM, which calls that name none run in; or one of the named environments beside it.
     package enum Kind: String, Sendable, Codable, CaseIterable {
@@ -8,79 +9,101 @@ package struct Environment: Sendable, Hashable {
         case environment
     }
 
-    package let id: EnvironmentID
-    package let userID: UserID
-    package let kind: Kind
-    package let slug: Slug
-    package let name: String
-    package let state: EnvironmentState
-    /// Counts the moves: with ``state`` what a compare-and-set compares.
-    package let generation: Int
-    package let tier: Tier
-    package let vcpus: Int
-    package let memoryMb: Int
-    package let diskMb: Int
-    package let processes: Int
-    /// Whether its runs may reach the internet (``NetworkPolicy/egress``): what tier and quota of its owner say.
-    package let network: Bool
-    package let provider: String
-    package let providerInstanceID: String?
-    /// What its provider makes it of and where, for those that offer a choice.
-    package let flavor: String?
-    package let region: String?
-    /// The host it was placed on, for providers whose hosts are ours.
-    package let hostID: HostID?
-    /// Where it is reached, or was when it ran last.
-    package let endpoint: EnvironmentEndpoint?
-    /// What its owner's key looks like in `authorized_keys`.
-    package let clientPublicKey: String?
-    /// Why it is in `error`, or, where it runs, why its setup failed.
-    package let errorMessage: String?
-    /// Up to the last time it stopped; ``runningSince`` says what to add.
-    package let accountedRuntimeMs: Int
-    package let runningSince: Date?
-    package let lastStartedAt: Date?
-    package let lastStoppedAt: Date?
-    package let lastActivityAt: Date?
-    package let stateChangedAt: Date
-    package let expiresAt: Date?
-    package let createdAt: Date
-    package let updatedAt: Date
-    package let hasInitScript: Bool
-    /// Sorted; the values are secret (``EnvironmentStore/variables(of:)``).
-    package let variableNames: [String]
-    /// Without what may be secret in it.
-    package let repositoryURL: String?
-    /// Grows with every change of the setup: what was read of it may be kept as long as this is the same.
-    package let setupVersion: Int
-    /// When the setup was last carried out, and well; `nil`: to be done after the next start, if there is any.
-    package let initializedAt: Date?
+    /// Its row, held once however often it is handed on: it is 1 KB, and several are on the way of each run.
+    private let row: Shared<Row>
+
+    package subscript<Value>(dynamicMember field: KeyPath<Row, Value>) -> Value { row.value[keyPath: field] }
+
+    init(_ row: Row) { self.row = Shared(row) }
+
+    package struct Row: Sendable, Hashable {
+        package let id: EnvironmentID
+        package let userID: UserID
+        package let kind: Kind
+        package let slug: Slug
+        package let name: String
+        package let state: EnvironmentState
+        /// Counts the moves: with ``state`` what a compare-and-set compares.
+        package let generation: Int
+        package let tier: Tier
+        package let vcpus: Int
+        package let memoryMb: Int
+        package let diskMb: Int
+        package let processes: Int
+        /// Whether its runs may reach the internet (``NetworkPolicy/egress``): what tier and quota of its owner say.
+        package let network: Bool
+        package let provider: String
+        package let providerInstanceID: String?
+        /// What its provider makes it of and where, for those that offer a choice.
+        package let flavor: String?
+        package let region: String?
+        /// The host it was placed on, for providers whose hosts are ours.
+        package let hostID: HostID?
+        /// Where it is reached, or was when it ran last.
+        package let endpoint: EnvironmentEndpoint?
+        /// What its owner's key looks like in `authorized_keys`.
+        package let clientPublicKey: String?
+        /// Why it is in `error`, or, where it runs, why its setup failed.
+        package let errorMessage: String?
+        /// Up to the last time it stopped; ``runningSince`` says what to add.
+        package let accountedRuntimeMs: Int
+        package let runningSince: Date?
+        package let lastStartedAt: Date?
+        package let lastStoppedAt: Date?
+        package let lastActivityAt: Date?
+        package let stateChangedAt: Date
+        package let expiresAt: Date?
+        package let createdAt: Date
+        package let updatedAt: Date
+        package let hasInitScript: Bool
+        /// Sorted; the values are secret (``EnvironmentStore/variables(of:)``).
+        package let variableNames: [String]
+        /// Without what may be secret in it.
+        package let repositoryURL: String?
+        /// Grows with every change of the setup: what was read of it may be kept as long as this is the same.
+        package let setupVersion: Int
+        /// When the setup was last carried out, and well; `nil`: to be done after the next start, if there is any.
+        package let initializedAt: Date?
+    }
 
     /// Whether there is something to do in the machine once it runs (``EnvironmentSetup``).
-    package var needsInitialization: Bool { initializedAt == nil && (hasInitScript || repositoryURL != nil) }
+    package var needsInitialization: Bool {
+        row.value.initializedAt == nil && (row.value.hasInitScript || row.value.repositoryURL != nil)
+    }
 
-    package var startedAt: Date? { runningSince }
+    package var startedAt: Date? { row.value.runningSince }
 
-    package var networkPolicy: NetworkPolicy { network ? .egress : .isolated }
+    package var networkPolicy: NetworkPolicy { row.value.network ? .egress : .isolated }
 
     /// What its VM is called at the provider: fixed, so that making it twice makes it once.
-    package var vmName: String { "\(EnvironmentID.vmNamePrefix)\(id)" }
+    package var vmName: String { "\(EnvironmentID.vmNamePrefix)\(row.value.id)" }
 
     /// How long it has run in all, the present run included.
     package func runtimeSeconds(at now: Date = .now) -> Int {
-        let present = runningSince.map { max(0, now.timeIntervalSince($0)) } ?? 0
-        return accountedRuntimeMs / 1_000 + Int(present)
+        let present = row.value.runningSince.map { max(0, now.timeIntervalSince($0)) } ?? 0
+        return row.value.accountedRuntimeMs / 1_000 + Int(present)
     }
 
     /// The word a user VM shows for its state.
-    package var status: UserVMStatus { UserVMStatus(state) }
+    package var status: UserVMStatus { UserVMStatus(row.value.state) }
 
     /// The job that a worker should be at, if a job is what moves it on.
     package var pendingJob: (action: EnvironmentAction, id: String)? {
-        guard let action = EnvironmentAction(entering: state) else { return nil }
-        let job = EnvironmentJob(environmentID: id, userID: userID, generation: generation, requestID: nil)
+        guard let action = EnvironmentAction(entering: row.value.state) else { return nil }
+        let job = EnvironmentJob(
+            environmentID: row.value.id, userID: row.value.userID, generation: row.value.generation, requestID: nil)
         return (action, job.id(for: action))
     }
+}
+
+/// A value in one place for all who have it.
+private final class Shared<Value: Sendable & Hashable>: Sendable, Hashable {
+    let value: Value
+
+    init(_ value: Value) { self.value = value }
+
+    static func == (one: Shared, other: Shared) -> Bool { one === other || one.value == other.value }
+    func hash(into hasher: inout Hasher) { value.hash(into: &hasher) }
 }
 
 /// The SSH server of a running environment, and the runner's port on its own loopback.
