@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,7 +157,7 @@ bool rehearsal_begin(void)
     return false;
 }
 
-void rehearsal_collect(void)
+static void collect(void)
 {
     while (answer >= 0) {
         ssize_t got = read(answer, (char *)written + answer_length, sizeof written - answer_length);
@@ -170,6 +171,18 @@ void rehearsal_collect(void)
         close_end(&answer);
         waitpid(rehearsal, NULL, 0);
         written_count = answer_length / sizeof *written;
+    }
+}
+
+void rehearsal_attend(int inbox)
+{
+    while (answer >= 0) {
+        struct pollfd watched[] = {{.fd = inbox, .events = POLLIN}, {.fd = answer, .events = POLLIN}};
+        if (poll(watched, 2, -1) < 0 && errno != EINTR)
+            return;
+        collect();
+        if (watched[0].revents)
+            return;
     }
 }
 

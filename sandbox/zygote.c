@@ -107,10 +107,9 @@ static void serve(void)
     int parts[PASS_MAX];
     size_t count;
     read_plan(&runner);
-    for (int forks = 0; receive_stage(&stage, &runner, parts, &count);) {
+    for (int forks = 0; rehearsal_attend(WARM_DESCRIPTOR), receive_stage(&stage, &runner, parts, &count);) {
         int flags = confinement_clone_flags(&runner.confinement) | CLONE_PARENT | CLONE_PIDFD | SIGCHLD;
         int pidfd = -1;
-        rehearsal_collect();
         before_fork();
         pid_t init = (pid_t)syscall(SYS_clone, flags, NULL, &pidfd, NULL, NULL);
         if (init == 0) {
