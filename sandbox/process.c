@@ -1,4 +1,5 @@
 /* What the processes of a run use, read from a procfs; and their end where there is no PID namespace. */
+#include "ending.h"
 #include "runner.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* The poll loop of one run, its clocks and limits, and the word it ends with. */
+#include "ending.h"
 #include "supervisor.h"
 
 #include <errno.h>

@@ -234,13 +234,6 @@ struct tree_usage {
 
 /* Sums over one procfs: all of it if `root` is 0, else the descendants of `root` without itself. */
 bool tree_usage(int procfs, pid_t root, struct tree_usage *usage);
-
-/* What a process says of its end. One that has stopped may have said so that it is about to end, and with which status:
- * by its name, "martlet-end 0", for it has nothing else by which to say it. Giving its memory back takes the kernel longer
- * than many a program runs, and the client need not wait for it: if nothing else is in its namespace and control groups
- * have counted what was used, that was its end, for nothing of it will run again. */
-enum word { SAYS_NOTHING, SAYS_END, SAYS_END_TOO_SOON };
-enum word word_of_end(int procfs, pid_t program, int *status);
 /* The same memory with shared pages shared out (PSS): slow, exact. */
 int64_t tree_proportional_bytes(int procfs, pid_t root);
 /* Kills the descendants of `root`; returns how many were found. */
@@ -328,9 +321,6 @@ enum {
     PROGRAM_READY = 'R',   /* sent on the channel by a process that waits */
     PROGRAM_BEGINS = 'S',  /* sent by one that knows what to become, but cannot close the channel */
 };
-
-/* What a process calls itself, with its status, before it stops instead of ending (stage.c). */
-#define ENDING_NAME "martlet-end %d"
 
 /* Confines itself and waits, or executes what waits. Returns only in a fork of a zygote. */
 void program_main(const struct stage *stage);

@@ -5,6 +5,7 @@
  * files are written by the supervisor, through a descriptor of the directory, and the program is told what to become
  * on a channel of its own (program.c). So a whole stage can be made before there is a request (kit.c). Where there are
  * no namespaces it is a subreaper and kills what is left over itself. */
+#include "ending.h"
 #include "runner.h"
 
 #include <errno.h>
