@@ -107,7 +107,7 @@ int confinement_clone_flags(const struct confinement *confinement)
     return flags;
 }
 
-static bool works(const struct confinement *candidate)
+static bool works(const struct confinement *candidate, char *fresh_network)
 {
     pid_t child = (pid_t)syscall(SYS_clone, confinement_clone_flags(candidate) | SIGCHLD, NULL, NULL, NULL, NULL);
     if (child < 0)
@@ -117,7 +117,10 @@ static bool works(const struct confinement *candidate)
             warn("private mounts are not possible: %s", strerror(errno));
             _exit(1);
         }
-        _exit(candidate->network && !loopback_up());
+        bool up = candidate->network && loopback_up();
+        if (up)
+            network_remember(fresh_network);
+        _exit(candidate->network && !up);
     }
     int status;
     while (waitpid(child, &status, 0) < 0)
@@ -126,16 +129,16 @@ static bool works(const struct confinement *candidate)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-struct confinement confinement_probe(const struct config *config)
+struct confinement confinement_probe(const struct config *config, char fresh_network[])
 {
     struct confinement found = {
         .namespaces = true,
         .network = !config->shared_network,
         .switch_user = geteuid() == 0,
     };
-    if (found.network && !works(&found))
+    if (found.network && !works(&found, fresh_network))
         found.network = false;
-    if (!found.network && !works(&found)) {
+    if (!found.network && !works(&found, fresh_network)) {
         found.namespaces = false;
         warn("no namespaces here: runs are confined by user, limits and filter only");
     } else if (!found.network && !config->shared_network) {

@@ -116,8 +116,12 @@ static void take_tickets(int inbox)
     int passed[PASS_MAX];
     size_t count;
     while (receive_passed(inbox, &ticket, sizeof ticket, passed, &count, MSG_DONTWAIT) == sizeof ticket) {
-        if (count != 1)
+        if (count == 0)
             continue;
+        if (ticket.returns_network) {
+            network_keep(runner, passed[0], count == 2 ? passed[1] : -1);
+            continue;
+        }
         struct pool *warm = pool_for(&ticket);
         if (warm && serve(warm, &ticket, passed[0])) {
             close(passed[0]);
@@ -196,7 +200,7 @@ static void renew_zygotes(int64_t now)
 /* Drops what is not needed any more; returns whether anything is left. */
 static bool tidy(int64_t now)
 {
-    bool left = false, is_short = memory_is_short();
+    bool left = false, ways_out = false, is_short = memory_is_short();
     for (size_t i = 0; i < pool_count; i++) {
         pool_age(&pools[i], now);
         if (is_short || (pools[i].wanted == 0 && pools[i].ready + pools[i].begun > 0)) {
@@ -204,8 +208,11 @@ static bool tidy(int64_t now)
             end_zygote(&pools[i]);
         }
         left |= pools[i].wanted > 0;
+        ways_out |= pools[i].wanted > 0 && pools[i].network;
     }
     give_up_late_ones(now);
+    if (is_short || !ways_out)
+        networks_forget(runner, left && !is_short);
     return left;
 }
 

@@ -37,7 +37,8 @@ struct slot {
     struct pool *pool;
     struct kit kit;
     bool set_up; /* the init is ready; the program's process is not yet */
-    bool is_up;  /* that too; the answer about its network is missing */
+    bool is_up;  /* that too */
+    bool asks;   /* for a way out of its network, and has no answer yet */
     int64_t begun_at;
 };
 

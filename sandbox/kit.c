@@ -57,6 +57,8 @@ static bool clone_from(int zygote, const struct stage *stage)
 {
     int parts[PASS_MAX] = {stage->control, stage->input, stage->output, stage->error};
     size_t count = 4;
+    if (stage->network)
+        parts[count++] = stage->network;
     for (size_t i = 0; i < stage->cgroup.procs_count; i++)
         parts[count++] = stage->cgroup.procs[i];
     return pass(zygote, stage, sizeof *stage, parts, count, MSG_DONTWAIT);
@@ -70,9 +72,11 @@ static int by_number(const void *left, const void *right)
 /* Closes what else is open: a keeper holds ends of other kits, whose end would otherwise not be seen. */
 static void keep_only(const struct stage *stage)
 {
-    int kept[STDERR_FILENO + 1 + 4 + 3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, stage->control,
+    int kept[STDERR_FILENO + 1 + 5 + 3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, stage->control,
                                            stage->input, stage->output, stage->error};
     size_t count = 7;
+    if (stage->network)
+        kept[count++] = stage->network;
     for (size_t i = 0; i < stage->cgroup.procs_count; i++)
         kept[count++] = stage->cgroup.procs[i];
     qsort(kept, count, sizeof *kept, by_number);
@@ -85,7 +89,7 @@ static void keep_only(const struct stage *stage)
 
 static void clone_here(struct kit *kit, struct stage *stage)
 {
-    int flags = confinement_clone_flags(&stage->runner->confinement) | CLONE_PIDFD | SIGCHLD;
+    int flags = stage_clone_flags(stage) | CLONE_PIDFD | SIGCHLD;
     kit->init = (pid_t)syscall(SYS_clone, flags, NULL, &kit->ended, NULL, NULL);
     if (kit->init < 0)
         die_errno("clone");
@@ -103,6 +107,7 @@ bool kit_begin(struct kit *kit, const struct runner *runner, const struct limits
                           .warm = recipe->warm,
                           .early = recipe->early,
                           .zygote = recipe->zygote > 0,
+                          .network = recipe->network,
                           .unhurried = recipe->unhurried,
                           .dies_with_parent = recipe->dies_with_parent};
     kit_clear(kit);
@@ -130,6 +135,8 @@ bool kit_begin(struct kit *kit, const struct runner *runner, const struct limits
     close(stage.input);
     close(stage.output);
     close(stage.error);
+    if (stage.network)
+        close(stage.network);
     for (size_t i = 0; i < kit->cgroup.procs_count; i++)
         close(kit->cgroup.procs[i]);
     kit->cgroup.procs_count = 0;

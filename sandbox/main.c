@@ -21,7 +21,7 @@
  *   can be waited for. Server, supervisor and keeper die with the one above them (PR_SET_PDEATHSIG), an init with the
  *   other end of its control socket, so SIGKILL to any of them leaves nothing either. Files go with the mount
  *   namespace's tmpfs.
- * Nothing is used twice: a kit serves one run, and a zygote none. The death of keeper or zygote means nothing to runs.
+ * Nothing is used twice: a kit serves one run, and a zygote none. A network is, if nothing was ever sent in it (networks.c). The death of keeper or zygote means nothing to runs.
  * What a compiler made is kept by the hash of what it made it of (compiled.c), where no run can reach it.
  * Nothing is lost: the pipes are emptied after the tree is dead and before the exit frame.
  * Nothing piles up: a pipe is read only when the socket has taken the frame before it; a client sends only as much
@@ -174,7 +174,8 @@ int main(int count, char **words)
     runner.figures = shared_zeroes(sizeof *runner.figures);
     runner.started_at = monotonic_ms();
     cgroup_prepare(&runner.config.cgroup);
-    runner.confinement = confinement_probe(&runner.config);
+    runner.fresh_network = shared_zeroes(PICTURE_SIZE);
+    runner.confinement = confinement_probe(&runner.config, runner.fresh_network);
     leftovers_prepare(&runner);
     policy_compile(&runner.filter);
     runtimes_load(&runner.runtimes, runner.config.runtimes);

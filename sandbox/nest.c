@@ -159,7 +159,8 @@ bool nest_works(void)
             _exit(1);
         }
         const struct config config = {0};
-        struct confinement found = confinement_probe(&config);
+        char fresh_network[PICTURE_SIZE] = "";
+        struct confinement found = confinement_probe(&config, fresh_network);
         _exit(!(found.namespaces && found.network));
     }
     close(ends[1]);

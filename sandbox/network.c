@@ -18,6 +18,7 @@ bool network_ask(struct kit *kit, const struct runner *runner)
 {
     int ends[2];
     close_end(&kit->egress);
+    kit->asked_out = true;
     if (kit->parts[KIT_NETWORK] < 0 || !runner->confinement.network || runner->egress < 0)
         return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)

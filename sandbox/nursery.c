@@ -113,10 +113,15 @@ void begin(struct pool *pool)
         recipe = (struct recipe){.zygote = pool->zygote_socket, .unhurried = pool->asked == 0};
     if (pool->warm.mode == WARM_PRESPAWN)
         recipe = (struct recipe){.warm = &pool->warm.command, .early = pool->warm.file};
+    int egress = -1;
+    recipe.network = network_take(runner, pool->network, &egress);
     *slot = (struct slot){.state = BEGUN, .pool = pool, .begun_at = monotonic_ms()};
     count(slot, 1);
     pool->forks++;
-    if (!kit_begin(&slot->kit, runner, &pool->limits, &recipe)) {
+    bool begun = kit_begin(&slot->kit, runner, &pool->limits, &recipe);
+    slot->kit.egress = egress;
+    slot->kit.asked_out = egress >= 0;
+    if (!begun) {
         end_zygote(pool);
         fail(slot, "its zygote is gone");
     }
@@ -149,8 +154,8 @@ static void advance(struct slot *slot)
     while ((heard = kit_receive(&slot->kit, &report)) > 0) {
         if (report.kind == REPORT_READY) {
             slot->set_up = true;
-            if (slot->pool->network)
-                network_ask(&slot->kit, runner); /* while its program gets ready */
+            if (slot->pool->network && slot->kit.egress < 0)
+                slot->asks = network_ask(&slot->kit, runner); /* while its program gets ready */
         } else if (report.kind != REPORT_BORN) {
             fail(slot, report.kind == REPORT_REFUSED ? report.refusal.message : "it ended while it waited");
             return;
@@ -172,12 +177,13 @@ static void advance(struct slot *slot)
         }
         slot->is_up = true;
     }
-    if (slot->kit.egress >= 0) {
+    if (slot->asks) {
         struct pollfd answer = {.fd = slot->kit.egress, .events = POLLIN};
         struct refusal refusal; /* for whoever uses it and asks again */
         if (poll(&answer, 1, 0) <= 0)
             return;
         network_granted(&slot->kit, &refusal);
+        slot->asks = false;
     }
     note_ready(slot);
 }
@@ -188,7 +194,7 @@ void watch_slots(struct pollfd watched[MAX_KITS])
         const struct slot *slot = &slots[i];
         int descriptor = -1;
         if (slot->state == BEGUN && slot->is_up)
-            descriptor = slot->kit.egress;
+            descriptor = slot->kit.egress; /* it asks */
         else if (slot->state == BEGUN)
             descriptor = slot->set_up && slot->kit.ended >= 0 ? slot->kit.parts[KIT_LAUNCH] : slot->kit.control;
         else if (slot->state == READY) /* has nothing to say: what comes is its end */

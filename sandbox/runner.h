@@ -201,7 +201,7 @@ struct confinement {
 };
 
 /* Finds out what this place allows, by trying. */
-struct confinement confinement_probe(const struct config *config);
+struct confinement confinement_probe(const struct config *config, char fresh_network[]);
 int confinement_clone_flags(const struct confinement *confinement);
 /* In the fresh namespaces: private /tmp, /var/tmp, /dev/shm and /proc. False with errno. */
 bool confine_mounts(int64_t megabytes);
@@ -246,6 +246,7 @@ size_t tree_kill(pid_t root);
 /* For whoever asks. What is about kits is written by the keeper only. */
 struct figures {
     _Atomic int64_t compiled, fetched; /* programs that were compiled, and that were there already */
+    int networks;                      /* that are kept (networks.c) */
     struct {
         int ready;      /* kits that wait */
         int64_t served; /* kits that were given to runs */
@@ -263,6 +264,7 @@ struct runner {
     int egress;              /* where supervisors ask for a way out (network.c); -1 where there is none */
     int compiled;            /* the directory of compiled programs; -1 if none are kept */
     char directory[32];      /* of runs' directories, where runs have no /tmp of their own; empty: /tmp */
+    char *fresh_network;     /* what it looks like, shared by all processes (networks.c); empty: none are kept */
     struct leftovers *leftovers;
     int leftovers_lock;
     struct figures *figures; /* shared by all processes of the runner */
@@ -283,6 +285,7 @@ struct stage {
     int control;              /* SOCK_SEQPACKET between supervisor and init; each has its end here */
     int input, output, error; /* the program's ends of the three pipes */
     int launch;               /* the program's end of its channel */
+    int network;              /* to enter, or 0: it is born in one of its own */
     char directory[64];       /* where the program starts: RUN_DIRECTORY, or a private one without namespaces */
     const struct command *warm;
     const char *early; /* a file that has to be there, if empty, when `warm` is executed */
@@ -309,6 +312,8 @@ struct order {
 
 /* ---- stage.c: the init of a run's namespace --------------------------------------------------- */
 
+/* What its init is cloned with. */
+int stage_clone_flags(const struct stage *stage);
 /* Sets up, forks the process that will be the program, reaps, reports; as PID 1 of the run's namespace. Returns only in
  * a fork of a zygote, where the program is to begin. */
 void stage_main(struct stage *stage);
@@ -341,13 +346,15 @@ struct kit {
     char path[64];
     bool namespaced;
     bool is_warm;          /* an interpreter is up */
+    bool asked_out;        /* its network was to have a way out, whatever came of it */
     int64_t cpu_before_ms; /* used before it was handed over */
 };
 
 struct recipe {
     const struct command *warm; /* NULL: the process waits before it executes anything */
     const char *early;
-    int zygote; /* 0, or a socket: the init is a fork of that process */
+    int zygote;  /* 0, or a socket: the init is a fork of that process */
+    int network; /* 0, or one that is as good as new */
     bool unhurried;
     bool dies_with_parent;
 };
@@ -374,6 +381,20 @@ bool network_ask(struct kit *kit, const struct runner *runner);
 bool network_granted(struct kit *kit, struct refusal *refusal);
 /* Whether the kit has one that was granted and still is there. */
 bool network_lasts(const struct kit *kit);
+
+/* ---- networks.c: networks of runs that sent nothing, for the next ------------------------------ */
+
+enum { PICTURE_SIZE = 8192 };
+
+/* In a network that is fresh: keeps what it looks like, if networks can be entered here. */
+void network_remember(char fresh[PICTURE_SIZE]);
+/* Gives the network of a run that is dead to the keeper, if it still looks fresh. Leaves this process in it. */
+void network_return(const struct kit *kit, const struct runner *runner);
+/* In the keeper: one more, with its way out or -1; one of them, with a way out only if one is wanted (0: there is none);
+ * none any more, or none with a way out. */
+void network_keep(const struct runner *runner, int network, int egress);
+int network_take(const struct runner *runner, bool way_out, int *egress);
+void networks_forget(const struct runner *runner, bool ways_out_only);
 
 /* ---- leftovers.c: what programs leave in places that they share -------------------------------- */
 
@@ -426,6 +447,7 @@ struct ticket {
     struct limits limits;
     bool warm;    /* an interpreter that is up will do */
     bool network; /* a way out is wanted */
+    bool returns_network; /* nothing is: a network comes beside, and its way out if it has one */
 };
 
 /* ---- launch.c --------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,8 @@ static enum fate reap(pid_t program, int *status)
 static void enter_namespaces(void)
 {
     const struct runner *runner = me->runner;
+    if (me->network && (setns(me->network, CLONE_NEWNET) < 0 || close(me->network) < 0))
+        die_errno("the network");
     if (me->zygote && (chdir("/") < 0 || umount2("/tmp", MNT_DETACH) < 0))
         die_errno("leaving the zygote's /tmp");
     if (!confine_mounts(me->limits.memory_mb))
@@ -244,6 +247,11 @@ static _Noreturn void watch_over(pid_t program)
         if (!program && me->final && !stopped)
             _exit(0);
     }
+}
+
+int stage_clone_flags(const struct stage *stage)
+{
+    return confinement_clone_flags(&stage->runner->confinement) & (stage->network ? ~CLONE_NEWNET : ~0);
 }
 
 void stage_main(struct stage *stage)

@@ -36,6 +36,8 @@ static void clean_up(void)
     }
     cgroup_remove(&me.kit.cgroup);
     kit_remove_directory(&me.kit, me.runner);
+    if (me.kit.namespaced && poll(&ended, 1, 0) > 0)
+        network_return(&me.kit, me.runner);
 }
 
 /* ---- Connections ------------------------------------------------------------------------------ */
@@ -95,9 +97,10 @@ static json_t *describe_runner(unsigned live_runs)
                   me.runner->egress >= 0);
     json_t *compiled = json_pack("{s:I, s:I}", "made", (json_int_t)runner->figures->compiled, "found",
                                  (json_int_t)runner->figures->fetched);
-    return json_pack("{s:s, s:I, s:i, s:o, s:o, s:o}", "version", MARTLET_VERSION, "uptimeMs",
+    return json_pack("{s:s, s:I, s:i, s:o, s:o, s:o, s:i}", "version", MARTLET_VERSION, "uptimeMs",
                      (json_int_t)(monotonic_ms() - runner->started_at), "runs", (int)live_runs, "confinement", confined,
-                     "warm", describe_kits(runner), "compiled", compiled);
+                     "warm", describe_kits(runner), "compiled", compiled, "networks",
+                     runner->figures->networks);
 }
 
 static void refuse_connection(const struct refusal *refusal)

@@ -49,7 +49,7 @@ static void read_plan(struct runner *runner)
 static bool receive_stage(struct stage *stage, const struct runner *runner, int parts[PASS_MAX], size_t *count)
 {
     ssize_t got = receive_passed(WARM_DESCRIPTOR, stage, sizeof *stage, parts, count, 0);
-    if (got != sizeof *stage || *count != 4 + stage->cgroup.procs_count)
+    if (got != sizeof *stage || *count != 4 + (stage->network > 0) + stage->cgroup.procs_count)
         return false;
     stage->runner = runner;
     stage->warm = NULL;
@@ -58,7 +58,10 @@ static bool receive_stage(struct stage *stage, const struct runner *runner, int 
     stage->input = parts[1];
     stage->output = parts[2];
     stage->error = parts[3];
-    memcpy(stage->cgroup.procs, parts + 4, stage->cgroup.procs_count * sizeof *parts);
+    size_t used = 4;
+    if (stage->network)
+        stage->network = parts[used++];
+    memcpy(stage->cgroup.procs, parts + used, stage->cgroup.procs_count * sizeof *parts);
     return true;
 }
 
@@ -108,7 +111,7 @@ static void serve(void)
     size_t count;
     read_plan(&runner);
     for (int forks = 0; rehearsal_attend(WARM_DESCRIPTOR), receive_stage(&stage, &runner, parts, &count);) {
-        int flags = confinement_clone_flags(&runner.confinement) | CLONE_PARENT | CLONE_PIDFD | SIGCHLD;
+        int flags = stage_clone_flags(&stage) | CLONE_PARENT | CLONE_PIDFD | SIGCHLD;
         int pidfd = -1;
         before_fork();
         pid_t init = (pid_t)syscall(SYS_clone, flags, NULL, &pidfd, NULL, NULL);

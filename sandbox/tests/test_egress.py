@@ -203,8 +203,10 @@ class EgressTests(unittest.TestCase):
         wait_until(lambda: there - set(self.stacks()), 5, "the end of the stack")
 
     def waiting(self):
+        """Kits, and networks for more of them."""
         with self.world.here():
-            return sum(pool["ready"] for pool in self.runner.ask("ping")["warm"].values())
+            told = self.runner.ask("ping")
+            return sum(pool["ready"] for pool in told["warm"].values()) + told["networks"]
 
     def taps(self):
         """What guardians hold for runs, made ahead or not, that have sent nothing yet."""
