@@ -79,6 +79,18 @@ class Caller:
             raise Refused(answer.decode(errors="replace"))
         return answer
 
+    def be_refused(self, request):
+        """To the end of an answer that says so."""
+        self.socket.sendall(request)
+        answer = b""
+        while not answer.endswith(self.END):
+            part = self.socket.recv(65536)
+            answer += part
+            if not part:
+                break
+        if b'"code":"runtime_unavailable"' not in answer:
+            raise Refused(answer.decode(errors="replace"))
+
     def drain(self, request):
         """How many bytes came, chunk sizes left out, for an answer that is too large to keep."""
         stream = self.socket.makefile("rb")

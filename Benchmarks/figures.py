@@ -98,11 +98,13 @@ def elapsed(action):
     return (time.perf_counter() - began) * 1000
 
 
-def alternating(rounds, warmups=3, **actions):
-    """Samples of each, one after the other in every round, so that what else the machine does falls on all."""
+def alternating(rounds, warmups=3, pause=0, **actions):
+    """Samples of each, one after the other in every round, so that what else the machine does falls on all; so many
+    seconds lie before each."""
     samples = {name: [] for name in actions}
     for turn in range(warmups + rounds):
         for name, action in actions.items():
+            time.sleep(pause)
             took = elapsed(action)
             if turn >= warmups:
                 samples[name].append(took)

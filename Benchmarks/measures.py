@@ -94,6 +94,32 @@ def forking(bench):
                          [calls.rate(bench.options.callers, bench.options.seconds, lambda: call)], "/s")
 
 
+def floors(bench):
+    """What no change of ours gets below: the way to a VM and back, the walls of a run, the library that speaks SSH."""
+    caller = calls.Caller(bench.martlet.url)
+    refused, warm_call = bench.request("print(1)", "swift"), bench.running("print(1)", caller=caller)
+    try:
+        found = alternating(bench.options.warm, pause=0.05, ours=warm_call, refused=lambda: caller.be_refused(refused))
+        bench.report.add("paced", "python, warm, 50 ms after another call", found["ours"])
+        bench.report.add("refused", "a call that the runner in the VM refuses", found["refused"])
+    except calls.Refused as error:
+        bench.report.lack("a call that is refused", f"Swift is installed here, it seems: {error}")
+    with servers.forking_loop(bench.directory, "--walls") as call:
+        found = alternating(bench.options.warm, walls=call)
+        bench.report.add("walls", "print(1) in a forking loop with a run's walls", found["walls"])
+        bench.report.add("walls rate", f"  of {bench.options.callers} callers",
+                         [calls.rate(bench.options.callers, bench.options.seconds, lambda: call)], "/s")
+    size, file = bench.options.megabytes, f"{bench.directory}/much"
+    with open(file, "wb") as much:
+        for _ in range(size):
+            much.write(b"x" * 1_000_000)
+    copy = servers.libssh2_copy(bench.ssh, file)
+    found = alternating(3, warmups=1, libssh2=lambda: quietly(copy), ssh=lambda: quietly([*bench.ssh, f"cat {file}"]))
+    for name, title in (("libssh2", "a file by curl, which uses libssh2"), ("ssh", "the same file by ssh … cat")):
+        bench.report.add(f"{name} file", f"{size} MB: {title}", [size * 1e3 / taken for taken in found[name]], "MB/s")
+    os.unlink(file)
+
+
 def throughput(bench):
     def caller():
         return bench.running("print(1)", caller=calls.Caller(bench.martlet.url))
@@ -271,8 +297,9 @@ def start_to_banner(engine, container):
 
 
 ALL = {
-    "warm": warm, "back-to-back": back_to_back, "forking": forking, "jupyter": jupyter, "line": line, "cpp": compiled,
-    "output": output, "throughput": throughput, "cold": cold, "streams": streams, "herd": herd, "docker": docker,
+    "warm": warm, "back-to-back": back_to_back, "forking": forking, "floors": floors, "jupyter": jupyter, "line": line,
+    "cpp": compiled, "output": output, "throughput": throughput, "cold": cold, "streams": streams,
+    "herd": herd, "docker": docker,
 }
 
 TARGETS = [

@@ -120,12 +120,19 @@ def sshd(directory, *settings):
         end(server, 10)
 
 
+def libssh2_copy(ssh, path):
+    """The command by which curl, whose SSH is libssh2, reads a file from the sshd of that ssh command line."""
+    port, key = ssh[ssh.index("-p") + 1], ssh[ssh.index("-i") + 1]
+    return ["curl", "--silent", "--fail", "--insecure", "--key", key, "--pubkey", f"{key}.pub", "--output", "/dev/null",
+            f"scp://root@127.0.0.1:{port}{path}"]
+
+
 @contextlib.contextmanager
-def forking_loop(directory):
-    """The least that could run Python for somebody: an interpreter that is up, forked for each program. No confinement,
-    no limits, no record, nobody asked who calls. Yields what runs `print(1)` in it."""
-    path = f"{directory}/forking"
-    process = subprocess.Popen([PYTHON, ROOT / "Benchmarks/forking_loop.py", path])
+def forking_loop(directory, *options):
+    """The least that could run Python for somebody: an interpreter that is up, forked for each program. No limits, no
+    record, nobody asked who calls, and without `--walls` no confinement. Yields what runs `print(1)` in it."""
+    path = f"{directory}/forking{len(options)}"
+    process = subprocess.Popen([PYTHON, ROOT / "Benchmarks/forking_loop.py", path, *options])
 
     def call():
         with socket.socket(socket.AF_UNIX) as connection:
