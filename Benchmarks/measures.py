@@ -25,6 +25,7 @@ LANGUAGES = {
     "bash": ("echo 1", ["bash", "-c", "echo 1"]),
     "lua": ("print(1)", ["lua5.4", "-e", "print(1)"]),
 }
+PAUSE = 0.03  # seconds: what a call leaves for later is done by then
 HELLO = '#include <iostream>\nint main() { std::cout << "Hello, world!%s\\n"; }\n'
 TICKS = """#include <stdio.h>
 #include <time.h>
@@ -99,8 +100,9 @@ def floors(bench):
     caller = calls.Caller(bench.martlet.url)
     refused, warm_call = bench.request("print(1)", "swift"), bench.running("print(1)", caller=caller)
     try:
-        found = alternating(bench.options.warm, pause=0.05, ours=warm_call, refused=lambda: caller.be_refused(refused))
-        bench.report.add("paced", "python, warm, 50 ms after another call", found["ours"])
+        found = alternating(
+            bench.options.warm, pause=PAUSE, ours=warm_call, refused=lambda: caller.be_refused(refused))
+        bench.report.add("paced beside refused", "python, warm, in turns with", found["ours"])
         bench.report.add("refused", "a call that the runner in the VM refuses", found["refused"])
     except calls.Refused as error:
         bench.report.lack("a call that is refused", f"Swift is installed here, it seems: {error}")
@@ -135,9 +137,25 @@ def throughput(bench):
 
 
 def jupyter(bench):
-    found = servers.jupyter_samples(max(20, bench.options.warm // 2))
-    bench.report.add("jupyter", "Jupyter Kernel Gateway, acknowledged at once", found["at once"])
-    bench.report.add("jupyter delayed", "Jupyter Kernel Gateway, acknowledged late", found["delayed"])
+    """In turns with cells of a warm kernel, and a pause before each, as somebody makes who looks at what came."""
+    call, ours = bench.running("print(1)"), []
+    theirs = {"at once": [], "delayed": []}
+    with servers.jupyter() as cell:
+        for turn in range(5 + max(20, bench.options.warm // 2)):
+            for client, samples in theirs.items():
+                time.sleep(PAUSE)
+                taken = cell(client)
+                if turn >= 5:
+                    samples.append(taken)
+            time.sleep(PAUSE)
+            taken = elapsed(call)
+            if turn >= 5:
+                ours.append(taken)
+        in_a_row = [cell("at once") for _ in range(5 + len(ours))][5:]
+    bench.report.add("paced", f"python, warm, {PAUSE * 1000:.0f} ms after whatever came before", ours)
+    bench.report.add("jupyter", "Jupyter Kernel Gateway, acknowledged at once", theirs["at once"])
+    bench.report.add("jupyter delayed", "Jupyter Kernel Gateway, acknowledged late", theirs["delayed"])
+    bench.report.add("jupyter in a row", "  one cell after the other, at once", in_a_row)
 
 
 def compiled(bench):
@@ -307,7 +325,7 @@ TARGETS = [
     Target("warm python / python3 -c, p99", "warm python", 0.75, "bare python", share=0.99),
     Target("warm python / ssh, ControlMaster", "warm python", 0.1, "ssh python"),
     Target("  … whose shell has no start-up files", "warm python", 0.1, "lean ssh python"),
-    Target("warm python / Jupyter Kernel Gateway, acknowledged at once", "warm python", 0.5, "jupyter"),
+    Target("warm python / Jupyter Kernel Gateway, acknowledged at once", "paced", 0.5, "jupyter"),
     Target("warm node / node -e", "warm javascript", 0.1, "bare javascript"),
     *[Target(f"warm {language} / its bare start", f"warm {language}", 1, f"bare {language}")
       for language in ("ruby", "perl", "php", "bash", "lua")],

@@ -153,8 +153,10 @@ def forking_loop(directory, *options):
         end(process, 10)
 
 
-def jupyter_samples(rounds):
-    """Milliseconds of a cell in a warm Jupyter Kernel Gateway, by how its client acknowledges."""
+@contextlib.contextmanager
+def jupyter():
+    """A warm Jupyter Kernel Gateway; yields what runs a cell in it, by how its client acknowledges, and gives its
+    milliseconds."""
     programs = JUPYTER / "bin"
     if not (programs / "jupyter-kernelgateway").exists():
         subprocess.run([sys.executable, "-m", "venv", JUPYTER], check=True, timeout=120)
@@ -172,10 +174,22 @@ def jupyter_samples(rounds):
             return connection.getresponse().status == 200
 
         until(answers, 60, "answer of the kernel gateway", gateway)
-        output = subprocess.run(
-            [programs / "python", ROOT / "Benchmarks/jupyter_cells.py", str(port), str(rounds)],
-            check=True, capture_output=True, text=True, timeout=60 + rounds).stdout
-        return json.loads(output)
+        cells = subprocess.Popen(
+            [programs / "python", ROOT / "Benchmarks/jupyter_cells.py", str(port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+        def cell(client):
+            cells.stdin.write(f"{client}\n")
+            taken = cells.stdout.readline()
+            if not taken:
+                raise Refused("the client of the kernel gateway ended")
+            return float(taken)
+
+        try:
+            yield cell
+        finally:
+            cells.stdin.close()
+            cells.wait(20)
     finally:
         end(gateway, 20)
 
