@@ -66,7 +66,21 @@ package struct EditorPlugin: Sendable {
         return EditorPlugin(directory: found)
     }
 
-    /// Copies it, in place of an earlier copy, of which nothing stays. Returns where to.
+    /// What `:helptags` would make of the help (`:help help-writing`): each `*tag*` that stands by itself, where it is and
+    /// how it is searched for, in the order of their bytes.
+    private static func writeTags(in directory: String) throws {
+        let name = "martlet.txt"
+        let help = try String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8)
+        let tags = help.matches(of: /(?m)(?:^|[ \t])\*([^ \t\n*|]+)\*(?=[ \t]|$)/).map { String($0.output.1) }
+        let lines = tags.map { tag in
+            let pattern = tag.replacing("\\", with: "\\\\").replacing("/", with: "\\/")
+            return "\(tag)\t\(name)\t/*\(pattern)*\n"
+        }
+        let text = lines.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.joined()
+        try text.write(toFile: "\(directory)/tags", atomically: false, encoding: .utf8)
+    }
+
+    /// Copies it, in place of an earlier copy, of which nothing stays, and indexes its help. Returns where to.
     package func install(for editor: Editor) throws -> String {
         let files = FileManager.default
         let target = editor.pluginDirectory()
@@ -82,6 +96,7 @@ package struct EditorPlugin: Sendable {
             }
             try files.createDirectory(atPath: parent, withIntermediateDirectories: true)
             try files.copyItem(atPath: directory, toPath: fresh)
+            try Self.writeTags(in: "\(fresh)/doc")
             if files.fileExists(atPath: target) { try files.removeItem(atPath: target) }
             try files.moveItem(atPath: fresh, toPath: target)
         } catch let error as CocoaError {
