@@ -36,7 +36,7 @@ package struct GatewayConfiguration: Sendable {
     var webSockets = WebSocketLimits()
     package var trpc = TRPCConfiguration()
     /// What the provider offers. Nothing, unless whoever knows the provider says so.
-    package var catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
+    package var catalog: ProviderCatalog = { Offer() }
     package var rateLimits = RateLimits.standard
     package var metricsAccess = MetricsAccess.loopback
     /// What pages are made of; `nil`: there are none.

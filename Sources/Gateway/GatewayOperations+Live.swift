@@ -6,7 +6,8 @@ extension GatewayOperations {
     /// What Execution and Fleet do. `provider` makes the VMs that are created here, unless a
     /// request names another of `providers`, and has `catalog` to offer.
     static func live(
-        execution: ExecutionService, fleet: Fleet, provider: String, providers: [String], catalog: ProviderCatalog
+        execution: ExecutionService, fleet: Fleet, provider: String, providers: [String],
+        catalog: @escaping ProviderCatalog
     ) -> GatewayOperations {
         GatewayOperations(
             authenticate: { try await fleet.authenticator.authenticate($0) },
@@ -59,8 +60,7 @@ extension GatewayOperations {
                     try await fleet.environments.requestDestroy(
                         vm.id, actor: AuditActor(caller), requestID: requestID))
             },
-            flavors: catalog.flavors,
-            regions: catalog.regions,
+            catalog: catalog,
             trpc: .live(fleet),
             provisionLog: { try await fleet.provisionLog.recent($0.userID).map { LogLineView($0) } },
             followProvisionLog: { caller, line in

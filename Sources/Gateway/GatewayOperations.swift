@@ -25,8 +25,7 @@ struct GatewayOperations: Sendable {
     var startVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var stopVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
     var destroyVM: @Sendable (Caller, _ requestID: String) async throws -> VMView
-    var flavors: @Sendable () async throws -> [FlavorView]
-    var regions: @Sendable () async throws -> [String]
+    var catalog: ProviderCatalog
     var trpc: TRPCOperations
     var provisionLog: @Sendable (Caller) async throws -> [LogLineView]
     /// Calls `line` with what there is and then with each line as it is written, until cancelled.

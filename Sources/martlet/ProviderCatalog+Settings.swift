@@ -9,25 +9,36 @@ extension VMProviders {
     /// How long a provider may take to say what it has.
     private static let catalogPatience = Duration.seconds(20)
 
-    /// What the providers offer, one after another in their order. One that makes VMs of the tiers' sizes, in one place,
-    /// has a flavour a tier and one region, of its name.
+    /// What the providers offer, in their order; they are asked at once. One that makes VMs of the tiers' sizes, in one
+    /// place, has a flavour a tier and one region, of its name.
     static func catalog(_ settings: Settings, logger: Logger) -> ProviderCatalog {
         // The worker of this process has providers of its own; what these ask for is kept for ten minutes.
-        let offers = settings.providers.map { Offer(of: $0, settings, logger) }
-        return ProviderCatalog(
-            flavors: {
-                var flavors: [FlavorView] = []
-                for offer in offers { flavors += try await offer.flavors() }
-                return flavors
-            },
-            regions: {
-                var regions: [String] = []
-                for offer in offers { regions += try await offer.regions() }
-                return regions
-            })
+        let sources = settings.providers.map { Source(of: $0, settings, logger) }
+        return {
+            let answers = try await withThrowingTaskGroup(of: (Int, Source.Answer).self) { group in
+                for (place, source) in sources.enumerated() {
+                    group.addTask { (place, try await source.answer()) }
+                }
+                return try await group.reduce(into: [Source.Answer?](repeating: nil, count: sources.count)) {
+                    $0[$1.0] = $1.1
+                }
+            }
+            var offer = Offer()
+            for case (let name, let answer?) in zip(settings.providers, answers) {
+                switch answer {
+                case .success(let (flavors, regions)): offer.add(flavors: flavors, regions: regions)
+                case .failure(let error): offer.add(name, error)
+                }
+            }
+            let failures = answers.compactMap { if case .failure(let error)? = $0 { error } else { nil } }
+            if let first = failures.first, failures.count == sources.count { throw first }
+            return offer
+        }
     }
 
-    private enum Offer: Sendable {
+    private enum Source: Sendable {
+        typealias Answer = Result<(flavors: [FlavorView], regions: [String]), ServiceError>
+
         case tiers(_ provider: String)
         case catalog(_ provider: String, any VMCatalog)
         /// It cannot be spoken with from here, which is said to whoever asks: a gateway works without.
@@ -45,31 +56,20 @@ extension VMProviders {
             }
         }
 
-        func flavors() async throws -> [FlavorView] {
+        /// Throws only if cancelled.
+        func answer() async throws -> Answer {
             switch self {
-            case .tiers(let name): FlavorView.tiers(type: name, region: name)
+            case .tiers(let name): return .success((FlavorView.tiers(type: name, region: name), [name]))
+            case .unknown(let name, let error): return .failure(unavailable(name, error))
             case .catalog(let name, let catalog):
-                try await asked(name) { try await catalog.listFlavors() }.map { FlavorView($0, of: name) }
-            case .unknown(let name, let error): throw unavailable(name, error)
-            }
-        }
-
-        func regions() async throws -> [String] {
-            switch self {
-            case .tiers(let name): [name]
-            case .catalog(let name, let catalog):
-                try await asked(name) { try await catalog.listRegions() }.filter(\.available).map(\.id)
-            case .unknown(let name, let error): throw unavailable(name, error)
-            }
-        }
-
-        private func asked<Answer: Sendable>(
-            _ name: String, _ question: @escaping @Sendable () async throws -> Answer
-        ) async throws -> Answer {
-            do {
-                return try await withDeadline(catalogPatience, "what '\(name)' offers") { try await question() }
-            } catch let error where error is ProviderError || error is DeadlineExceeded {
-                throw unavailable(name, error)
+                do {
+                    return try await withDeadline(catalogPatience, "what '\(name)' offers") {
+                        let flavors = try await catalog.listFlavors().map { FlavorView($0, of: name) }
+                        return .success((flavors, try await catalog.listRegions().filter(\.available).map(\.id)))
+                    }
+                } catch let error where error is ProviderError || error is DeadlineExceeded {
+                    return .failure(unavailable(name, error))
+                }
             }
         }
 

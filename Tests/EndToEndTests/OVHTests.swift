@@ -142,6 +142,21 @@ struct SimulatedOVH: TestTrait, TestScoping {
                 #expect(!refused.text.contains(simulator.applicationKey))
                 #expect(try await martlet.send("GET", "/api/trpc/vm.listFlavors", url: try gateway.url).status == 200)
             }
+
+            await simulator.inject(Fault("GET /cloud/project/*/flavor", status: 403))
+            try await martlet.withGateway(["--provider", "ovh,local"]) { gateway in
+                let answer = try await martlet.send("GET", "/v1/flavors", url: try gateway.url)
+                let offer = try #require(try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+                let flavors = try #require(offer["flavors"] as? [[String: Any]])
+                #expect(flavors.count == 3 && flavors.allSatisfy { $0["type"] as? String == "local" })
+                #expect(offer["regions"] as? [String] == ["local"])
+                let gap = try #require((offer["unavailable"] as? [[String: Any]])?.first, "\(answer.text)")
+                #expect(gap["provider"] as? String == "ovh")
+                #expect((gap["message"] as? String)?.contains("The provider 'ovh' does not say") == true)
+                #expect(!answer.text.contains(simulator.applicationKey))
+                let rest = try await martlet.send("GET", "/v1/flavors", url: try gateway.url)
+                #expect(rest.text.contains(#""unavailable":[]"#) && rest.text.contains("d2-2"), "it is asked again")
+            }
         }
     }
 

@@ -38,7 +38,7 @@ extension GatewayOperations {
             executions: { _, _, _ in throw error }, execution: { _, _ in nil }, runtimes: { _ in [] },
             vm: { _ in nil }, createVM: { _, _, _, _ in throw error }, startVM: { _, _ in throw error },
             stopVM: { _, _ in throw error }, destroyVM: { _, _ in throw error },
-            flavors: { [] }, regions: { [] }, trpc: .empty, provisionLog: { _ in [] },
+            catalog: { Offer() }, trpc: .empty, provisionLog: { _ in [] },
             followProvisionLog: { _, _ in throw error }, tokens: { _ in [] },
             createToken: { _, _, _, _ in throw error },
             revokeToken: { _, _, _ in throw error },

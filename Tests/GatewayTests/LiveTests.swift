@@ -54,9 +54,10 @@ import Testing
             configuration.provisionTimeout = .milliseconds(300)
             configuration.runnerInVM = RunnerServer.program
             let execution = try executionService(fleet, configuration)
-            let catalog = ProviderCatalog(flavors: { [] }, regions: { [] })
             try await withGateway(
-                .live(execution: execution, fleet: fleet, provider: "local", providers: ["local"], catalog: catalog),
+                .live(
+                    execution: execution, fleet: fleet, provider: "local", providers: ["local"],
+                    catalog: { Offer() }),
                 configure
             ) { port, _ in
                 try await body(Bench(port: port, fleet: fleet, token: tokens[0], strangersToken: tokens[1]))

@@ -24,8 +24,7 @@ extension GatewayOperations {
         }
         operations.trpc.vm = { _ in .example }
         operations.trpc.page = { $0 == nil ? [.example] : [] }
-        operations.flavors = { FlavorView.tiers(type: "local", region: "here") }
-        operations.regions = { ["here"] }
+        operations.catalog = { .tiers("here") }
         let answer = VMView(
             id: DashboardVM.example.id, slug: Slug.random(), name: "vm", status: .running, state: .running, tier: .free,
             vcpus: 2, memoryMb: 4_096, diskMb: 10_240, provider: "local", createdAt: .now)
@@ -146,3 +145,12 @@ func parsedLines(_ text: String) throws -> [Any] {
 }
 
 func escaped(_ text: String) -> String { text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "" }
+
+extension Offer {
+    /// Of a provider of VMs of the tiers' sizes.
+    static func tiers(_ region: String) -> Offer {
+        var offer = Offer()
+        offer.add(flavors: FlavorView.tiers(type: "local", region: region), regions: [region])
+        return offer
+    }
+}

@@ -23,8 +23,7 @@ import Testing
                 fleet, ExecutionConfiguration(gatewayID: prefix, provider: "local"))
             let operations = GatewayOperations.live(
                 execution: execution, fleet: fleet, provider: "local", providers: ["local"],
-                catalog: ProviderCatalog(
-                    flavors: { FlavorView.tiers(type: "local", region: "local") }, regions: { ["local"] }))
+                catalog: { .tiers("local") })
             let tokens = fleet.tokens
             let userToken = try await tokens.create(for: user.id, name: "t", by: .system("test")).token
             let adminToken = try await tokens.create(

@@ -4,7 +4,7 @@ extension Schemas {
     static var environments: [(String, JSONValue)] {
         [
             ("Environment", environment), ("NewEnvironment", newEnvironment), ("EnvironmentChange", environmentChange),
-            ("AuditEntry", auditEntry), ("Quota", quota), ("NewVM", newVM), ("Flavor", flavor),
+            ("AuditEntry", auditEntry), ("Quota", quota), ("NewVM", newVM), ("Flavor", flavor), ("Offer", offer),
         ]
     }
 
@@ -84,6 +84,21 @@ extension Schemas {
             "id": Schema.string(""), "name": Schema.string(""), "vcpus": Schema.integer(""),
             "ram": Schema.integer("GB."), "disk": Schema.integer("GB."), "type": Schema.string("Its provider."),
             "available": Schema.boolean("It can be had now, and by your tier."), "region": Schema.string(""),
+        ])
+
+    private static let offer = Schema.view(
+        "What all providers offer that say so.",
+        [
+            "flavors": Schema.array("", of: Schema.reference("Flavor")),
+            "regions": Schema.array("", of: Schema.string("")),
+            "unavailable": Schema.array(
+                "Those that do not.",
+                of: Schema.view(
+                    "",
+                    [
+                        "provider": Schema.string(""), "message": Schema.string(""),
+                        "hint": Schema.string("What to do now."),
+                    ])),
         ])
 
     private static let environmentChange = Schema.object(

@@ -97,25 +97,9 @@ struct VMRoutes: Sendable {
                 RouteDescription(
                     id: "listFlavors", group: .vm, summary: "What the providers make, and where",
                     detail: "In the order of the providers: the first makes your VM.",
-                    answers: [
-                        .json(
-                            "Sizes are in GB.",
-                            Schema.view(
-                                "",
-                                [
-                                    "flavors": Schema.array("", of: Schema.reference("Flavor")),
-                                    "regions": Schema.array("", of: Schema.string("")),
-                                ]))
-                    ])
+                    answers: [.json("Sizes are in GB.", Schema.reference("Offer"))], errors: [.serviceUnavailable])
             ) { exchange, caller, _ in
-                struct Offer: Encodable {
-                    let flavors: [FlavorView]
-                    let regions: [String]
-                }
-                try await exchange.respond(
-                    json: Offer(
-                        flavors: try await operations.flavors().map { $0.offered(to: caller.tier) },
-                        regions: try await operations.regions()))
+                try await exchange.respond(json: try await operations.catalog().offered(to: caller.tier))
             },
             .authenticated(
                 .get, "/v1/vm/logs",

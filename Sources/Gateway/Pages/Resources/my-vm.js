@@ -193,7 +193,9 @@ let offer
 const flavors = () => (offer ??= call('GET', '/v1/flavors').catch((error) => { offer = undefined; throw error }))
 async function fill(select, field, { isOwn }) {
   try {
-    const list = (await flavors()).flavors.filter((each) => each.available && (!isOwn || each.type === data.provider))
+    const { flavors: all, unavailable } = await flavors()
+    if (unavailable.length > 0) tellError(unavailable[0])
+    const list = all.filter((each) => each.available && (!isOwn || each.type === data.provider))
     const option = (text, value) => el('option', { value: JSON.stringify(value) }, text)
     // A provider without sizes of its own makes those of the tiers: of it there is nothing to choose.
     const sized = list.filter((each) => each.type === 'ovh').map((each) => option(

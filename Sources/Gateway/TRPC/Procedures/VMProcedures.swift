@@ -14,10 +14,8 @@ struct VMProcedures: Sendable {
         [
             .query("vm.getMyVm") { call in try await operations.trpc.vm(call.caller) },
             .query("vm.getProvisionLogs") { call in try await operations.provisionLog(call.caller) },
-            .query("vm.listFlavors") { call in
-                try await operations.flavors().map { $0.offered(to: call.caller.tier) }
-            },
-            .query("vm.listRegions") { _ in try await operations.regions() },
+            .query("vm.listFlavors") { call in try await operations.catalog().offered(to: call.caller.tier).flavors },
+            .query("vm.listRegions") { _ in try await operations.catalog().regions },
             .query("vm.getAllVms", for: .admin, taking: FleetCursor.self) { _, cursor in
                 try await fleet(after: cursor.id)
             },
