@@ -156,6 +156,24 @@ import Testing
         #expect(result.ending == .exited(0), "\(result.text) \(result.errorText)")
     }
 
+    @Test(.enabled(if: getuid() == 0, "programs are hidden by mounts"))
+    func doctorNamesThePackagesOfWhatIsMissing() async throws {
+        let martlet = try shared()
+        let hide = """
+            mount --bind /dev/null /usr/bin/setpriv
+            mount -t tmpfs none /usr/share/javascript
+            exec "$@"
+            """
+        let doctor = martlet.command(["doctor", "--data-dir", martlet.dataDirectory])
+        var command = ChildProcess.Command(
+            "unshare", ["--mount", "sh", "-ec", hide, "sh", doctor.executable] + doctor.arguments)
+        command.environment = doctor.environment
+        let result = try await ChildProcess.run(command, deadline: .seconds(120), limit: 1 << 20)
+        #expect(result.ending == .exited(1), "\(result.text) \(result.errorText)")
+        #expect(result.text.contains("missing: setpriv") && result.text.contains("apt-get install util-linux"))
+        #expect(result.text.contains("apt-get install libjs-codemirror libjs-xterm, and start Martlet again"))
+    }
+
     @Test func credentialsAreKeptPrivate() throws {
         let path = "\(try shared().configurationDirectory)/credentials.json"
         let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
