@@ -3,7 +3,8 @@
  * To make a network namespace and to take it apart again is a fifth of the work of a short run. One that nobody is in any
  * more, without sockets, whose counters are those of a fresh one, has had no packet in it and no attempt at one: whoever
  * comes next finds in it what a new one has. Addresses, routes and settings need rights in it that programs never have.
- * One that differs in anything is not kept. Its way out (network.c), if it has one, is kept with it.
+ * One that differs in anything is not kept, but for what IPv6 itself reports of groups, at times of its own: such reports can
+ * be counted from one run to the next. Its way out (network.c), if it has one, is kept with it.
  *
  * A supervisor looks when all of its run is dead, and gives the namespace to the keeper, whose kits then begin in it. */
 #include "runner.h"
