@@ -21,9 +21,10 @@ extension Live {
                         await channel.close()
                     }
                     // What was taken is made again, and no more of it.
-                    try await eventually(describing: "two that nobody uses") { await session.channelCount == 2 }
-                    let connections = await server.openConnections
-                    #expect(connections == 2)
+                    try await eventually(describing: "two that nobody uses, at both ends") {
+                        let connections = await server.openConnections
+                        return await session.channelCount == 2 && connections == 2
+                    }
                     let one = try await greet(session, server.port)
                     #expect(await session.channelCount <= 3)
                     await one.close()
