@@ -24,11 +24,12 @@ extension JobQueue {
     /// Jobs or log rows that one call returns at most.
     package static let pageLimit = 1_000
 
-    /// The job with its state; nil if there is none.
+    /// The job with its state, as they are at one moment; nil if there is none.
     package func job(_ id: String) async throws -> Job? {
-        async let state = state(of: id)
-        let fields = try await redis.command("HGETALL", "\(key(id))").fields
-        return try await fields.isEmpty ? nil : Job(id: id, fields: fields, state: state)
+        let reply = try await run(Lua.job, RedisArgument(id))
+        guard let parts = reply.elements, parts.count == 2 else { throw malformed(reply, of: Lua.job) }
+        let (state, fields) = (parts[0].text.flatMap { JobState(rawValue: $0) } ?? .unknown, parts[1].fields)
+        return fields.isEmpty ? nil : Job(id: id, fields: fields, state: state)
     }
 
     /// The job with its state and the newest rows of its log; nil if there is none.

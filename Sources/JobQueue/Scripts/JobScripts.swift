@@ -2,10 +2,8 @@ import Redis
 
 extension Lua {
     /// Section 4.11, "state": the first that holds the id.
-    static let state = script(
-        "state",
-        body: """
-            local id = ARGV[1]
+    private static let stateOf = """
+        local function stateOf(id)
             for _, set in ipairs({'completed', 'failed', 'delayed', 'prioritized'}) do
                 if redis.call('ZSCORE', base .. set, id) then return set end
             end
@@ -13,7 +11,15 @@ extension Lua {
             if redis.call('LPOS', wait, id) or redis.call('LPOS', paused, id) then return 'waiting' end
             if redis.call('ZSCORE', base .. 'waiting-children', id) then return 'waiting-children' end
             return 'unknown'
-            """)
+        end
+        """
+
+    /// Argument: id.
+    static let state = script("state", stateOf, body: "return stateOf(ARGV[1])")
+
+    /// State and fields at one moment. Argument: id.
+    static let job = script(
+        "job", stateOf, body: "return {stateOf(ARGV[1]), redis.call('HGETALL', base .. ARGV[1])}")
 
     /// Section 4.9, "updateProgress". Arguments: id, JSON.
     static let updateProgress = script(
