@@ -166,6 +166,10 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
+/// Within which signals are one request: Vim signals a job's process and its group, and wrappers pass on what the
+/// terminal has sent to all of its group. No user is as fast.
+private let echo = Duration.milliseconds(100)
+
 /// Lends the interrupts of the user (SIGINT, SIGTERM) as a sequence of signal numbers. The second ends this process
 /// at once: whatever it waits for, the user has waited enough.
 func withInterrupts<Result: Sendable>(
@@ -176,11 +180,14 @@ func withInterrupts<Result: Sendable>(
     return try await withThrowingTaskGroup(of: Result?.self) { group in
         group.addTask { try await body(interrupts) }
         group.addTask {
-            var count = 0
+            var first: ContinuousClock.Instant?
             for await signal in signals {
-                count += 1
-                guard count == 1 else { _exit(128 + signal.rawValue) }
-                interrupt.yield(signal.rawValue)
+                if let first {
+                    guard first.duration(to: .now) < echo else { _exit(128 + signal.rawValue) }
+                } else {
+                    first = .now
+                    interrupt.yield(signal.rawValue)
+                }
             }
             return nil
         }

@@ -71,6 +71,34 @@ import Testing
         try await Self.gone(mark)
     }
 
+    /// As Vim sends them, to the process and to its group: the second must not end it before it has told the end.
+    @Test func signalsThatComeTogetherAreOneRequest() async throws {
+        let martlet = try shared()
+        for _ in 0..<5 {
+            let mark = marker()
+            let path = try martlet.file("\(mark).sh", "echo up; exec -a \(mark) sleep 1000")
+            let output = "\(martlet.directory)/\(mark).jsonl"
+            var command = martlet.command(["run", "--json", "-l", "bash", "--no-stdin", path])
+            command.output = .appending(path: output)
+            let child = try await ChildProcess.start(command)
+            try await eventually(describing: "the program's output") {
+                try String(contentsOfFile: output, encoding: .utf8).contains("up")
+            }
+            await child.send(.interrupt)
+            let status = "/proc/\(child.processIdentifier)/status"
+            try await eventually(describing: "the signal is taken") {
+                let text = (try? String(contentsOfFile: status, encoding: .utf8)) ?? ""
+                return !text.contains("ShdPnd:\t") || text.contains("ShdPnd:\t0000000000000000")
+            }
+            await child.send(.interrupt)
+            let ending = try await withDeadline(.seconds(10), "end of the command") { try await child.wait() }
+            #expect(ending == .exited(130))
+            let events = try String(contentsOfFile: output, encoding: .utf8).split(separator: "\n")
+            #expect(events.last?.contains(#""reason":"cancelled""#) == true, "\(events)")
+            try await Self.gone(mark)
+        }
+    }
+
     /// Whether a process lives that calls itself so: not the command that asked for it, whose file is called so too.
     private static func runs(_ mark: String) -> Bool {
         processes(marked: mark).contains { process in
