@@ -66,8 +66,8 @@ class Caller:
         self.socket = socket.create_connection(address(url), timeout=180)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def run(self, request):
-        """To the last byte of the answer. Raises where the program did not exit with 0."""
+    def _expect(self, request, mark):
+        """To the last byte of the answer, which holds the mark. Raises where it does not."""
         self.socket.sendall(request)
         answer = b""
         while not answer.endswith(self.END):
@@ -75,21 +75,17 @@ class Caller:
             answer += part
             if not part or (answer.startswith(b"HTTP/1.1 ") and not answer.startswith(b"HTTP/1.1 2")):
                 raise Refused(answer.decode(errors="replace"))
-        if b'"event":"exit","exitCode":0,' not in answer:
+        if mark not in answer:
             raise Refused(answer.decode(errors="replace"))
         return answer
 
+    def run(self, request):
+        """To the last byte of the answer. Raises where the program did not exit with 0."""
+        return self._expect(request, b'"event":"exit","exitCode":0,')
+
     def be_refused(self, request):
-        """To the end of an answer that says so."""
-        self.socket.sendall(request)
-        answer = b""
-        while not answer.endswith(self.END):
-            part = self.socket.recv(65536)
-            answer += part
-            if not part:
-                break
-        if b'"code":"runtime_unavailable"' not in answer:
-            raise Refused(answer.decode(errors="replace"))
+        """To the end of a stream that says that the VM has not what the program needs."""
+        return self._expect(request, b'"code":"runtime_unavailable"')
 
     def drain(self, request):
         """How many bytes came, chunk sizes left out, for an answer that is too large to keep."""

@@ -138,24 +138,21 @@ def throughput(bench):
 
 def jupyter(bench):
     """In turns with cells of a warm kernel, and a pause before each, as somebody makes who looks at what came."""
-    call, ours = bench.running("print(1)"), []
-    theirs = {"at once": [], "delayed": []}
+    call, warmups, rounds = bench.running("print(1)"), 5, max(20, bench.options.warm // 2)
     with servers.jupyter() as cell:
-        for turn in range(5 + max(20, bench.options.warm // 2)):
-            for client, samples in theirs.items():
+        turns = {"at once": lambda: cell("at once"), "delayed": lambda: cell("delayed"), "ours": lambda: elapsed(call)}
+        found = {name: [] for name in turns}
+        for _ in range(warmups + rounds):
+            for name, turn in turns.items():
                 time.sleep(PAUSE)
-                taken = cell(client)
-                if turn >= 5:
-                    samples.append(taken)
-            time.sleep(PAUSE)
-            taken = elapsed(call)
-            if turn >= 5:
-                ours.append(taken)
-        in_a_row = [cell("at once") for _ in range(5 + len(ours))][5:]
-    bench.report.add("paced", f"python, warm, {PAUSE * 1000:.0f} ms after whatever came before", ours)
-    bench.report.add("jupyter", "Jupyter Kernel Gateway, acknowledged at once", theirs["at once"])
-    bench.report.add("jupyter delayed", "Jupyter Kernel Gateway, acknowledged late", theirs["delayed"])
-    bench.report.add("jupyter in a row", "  one cell after the other, at once", in_a_row)
+                found[name].append(turn())
+        found["in a row"] = [cell("at once") for _ in range(warmups + rounds)]
+    for key, name, title in (
+            ("paced", "ours", f"python, warm, {PAUSE * 1000:.0f} ms after whatever came before"),
+            ("jupyter", "at once", "Jupyter Kernel Gateway, acknowledged at once"),
+            ("jupyter delayed", "delayed", "Jupyter Kernel Gateway, acknowledged late"),
+            ("jupyter in a row", "in a row", "  one cell after the other, at once")):
+        bench.report.add(key, title, found[name][warmups:])
 
 
 def compiled(bench):

@@ -1,4 +1,5 @@
 /* Namespaces, mounts, resource limits and privileges of one run. */
+#include "networks.h"
 #include "runner.h"
 
 #include <errno.h>

@@ -6,6 +6,7 @@
  * what the keeper does later, its death too, means nothing to the run; it only reaps.
  * An idle keeper sleeps: it wakes for tickets, for kits on their way, and every few seconds while kits wait. */
 #include "keeper.h"
+#include "networks.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -21,7 +21,8 @@
  *   can be waited for. Server, supervisor and keeper die with the one above them (PR_SET_PDEATHSIG), an init with the
  *   other end of its control socket, so SIGKILL to any of them leaves nothing either. Files go with the mount
  *   namespace's tmpfs.
- * Nothing is used twice: a kit serves one run, and a zygote none. A network is, if nothing was ever sent in it (networks.c). The death of keeper or zygote means nothing to runs.
+ * Nothing is used twice: a kit serves one run, and a zygote none. A network is, if nothing was ever sent in it
+ *   (networks.c). The death of keeper or zygote means nothing to runs.
  * What a compiler made is kept by the hash of what it made it of (compiled.c), where no run can reach it.
  * Nothing is lost: the pipes are emptied after the tree is dead and before the exit frame.
  * Nothing piles up: a pipe is read only when the socket has taken the frame before it; a client sends only as much
@@ -33,6 +34,7 @@
  * Memory and process limits are a control group's where one was delegated; else they are looked at every 20 ms.
  * Without privilege for namespaces the init is a subreaper, the run has a private directory instead of a private /tmp,
  * and leftovers are found by descent. `ping` says which confinement is in force. README.md has the rest. */
+#include "networks.h"
 #include "runner.h"
 
 #include <fcntl.h>

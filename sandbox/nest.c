@@ -12,6 +12,7 @@
  *
  * Needs of the engine: unshare and mount let through by its filter, a procfs that nothing covers (mount_namespaces(7)),
  * no security module that denies mounts. `martlet-runner nest` says whether all that is so. */
+#include "networks.h"
 #include "runner.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
  * be counted from one run to the next. Its way out (network.c), if it has one, is kept with it.
  *
  * A supervisor looks when all of its run is dead, and gives the namespace to the keeper, whose kits then begin in it. */
-#include "runner.h"
+#include "networks.h"
 
 #include <fcntl.h>
 #include <sched.h>

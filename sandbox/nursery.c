@@ -1,5 +1,6 @@
 /* Kits on their way and kits that wait: begun here or forked from a zygote, watched until they are used or dropped. */
 #include "keeper.h"
+#include "networks.h"
 
 #include <errno.h>
 #include <signal.h>

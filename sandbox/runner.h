@@ -200,7 +200,7 @@ struct confinement {
     bool switch_user; /* programs run as config.user, not as the runner's own user */
 };
 
-/* Finds out what this place allows, by trying. */
+/* Finds out what this place allows, by trying, and what a fresh network looks like (networks.h). */
 struct confinement confinement_probe(const struct config *config, char fresh_network[]);
 int confinement_clone_flags(const struct confinement *confinement);
 /* In the fresh namespaces: private /tmp, /var/tmp, /dev/shm and /proc. False with errno. */
@@ -381,20 +381,6 @@ bool network_ask(struct kit *kit, const struct runner *runner);
 bool network_granted(struct kit *kit, struct refusal *refusal);
 /* Whether the kit has one that was granted and still is there. */
 bool network_lasts(const struct kit *kit);
-
-/* ---- networks.c: networks of runs that sent nothing, for the next ------------------------------ */
-
-enum { PICTURE_SIZE = 8192 };
-
-/* In a network that is fresh: keeps what it looks like, if networks can be entered here. */
-void network_remember(char fresh[PICTURE_SIZE]);
-/* Gives the network of a run that is dead to the keeper, if it still looks fresh. Leaves this process in it. */
-void network_return(const struct kit *kit, const struct runner *runner);
-/* In the keeper: one more, with its way out or -1; one of them, with a way out only if one is wanted (0: there is none);
- * none any more, or none with a way out. */
-void network_keep(const struct runner *runner, int network, int egress);
-int network_take(const struct runner *runner, bool way_out, int *egress);
-void networks_forget(const struct runner *runner, bool ways_out_only);
 
 /* ---- leftovers.c: what programs leave in places that they share -------------------------------- */
 

@@ -1,4 +1,5 @@
 /* One connection, in a process of its own: the request, and whichever answer it gets. */
+#include "networks.h"
 #include "supervisor.h"
 
 #include <errno.h>
