@@ -110,21 +110,24 @@ extension Live {
                     configuration: configuration, logger: quiet)
                 let made = try await fleet.environments.createUserVM(
                     for: try await bench.caller(), requestID: nil, provider: "local")
+                try await expectPolicy(fleet.provisionQueue, made, fleet, attempts: 9, backoff: 1_500)
                 let running = try await bench.move(made, .running)
                 let stopping = try await fleet.environments.requestStop(running.id, actor: .system("test"))
-                for (environment, queue, attempts, backoff) in [
-                    (made, fleet.provisionQueue, 9, 1_500), (stopping, fleet.controlQueue, 1, 7_000),
-                ] {
-                    let id = try #require(environment.pendingJob).id
-                    let job = try #require(try await queue.job(id))
-                    #expect(job.options.attempts == attempts && job.options.backoff == .exponential(backoff))
-                    // As well when it is added again because Redis lost it.
-                    try await queue.remove(id)
-                    try await fleet.outbox.ensureJob(for: environment)
-                    let again = try #require(try await queue.job(id))
-                    #expect(again.options.attempts == attempts && again.options.backoff == .exponential(backoff))
-                }
+                try await expectPolicy(fleet.controlQueue, stopping, fleet, attempts: 1, backoff: 7_000)
             }
+        }
+
+        private func expectPolicy(
+            _ queue: JobQueue, _ environment: Environment, _ fleet: Fleet, attempts: Int, backoff: Int
+        ) async throws {
+            let id = try #require(environment.pendingJob).id
+            let job = try #require(try await queue.job(id))
+            #expect(job.options.attempts == attempts && job.options.backoff == .exponential(backoff))
+            // As well when it is added again because Redis lost it.
+            try await queue.remove(id)
+            try await fleet.outbox.ensureJob(for: environment)
+            let again = try #require(try await queue.job(id))
+            #expect(again.options.attempts == attempts && again.options.backoff == .exponential(backoff))
         }
 
         @Test func aHundredCallersStartItOnce() async throws {

@@ -50,6 +50,29 @@ extension Live {
             }
         }
 
+        /// Who waits for a VM reads its row and then looks for its job, which may have ended between the two.
+        @Test func aJobThatEndedIsMadeAgainOnlyIfItsEnvironmentHasNotMoved() async throws {
+            try await withFleet { bench in
+                let caller = try await bench.caller()
+                let vm = try await bench.vm(.stopped, of: caller)
+                let starting = try await bench.fleet.environments.requestStart(vm.id, actor: AuditActor(caller))
+                let job = try #require(starting.pendingJob)
+                let queue = bench.fleet.controlQueue
+                let worker = QueueWorker(queue: queue, name: "w", concurrency: 1, logger: quiet) { _, _ in nil }
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await worker.run() }
+                    try await eventually(describing: "its end") { try await queue.state(of: job.id) == .completed }
+                    group.cancelAll()
+                }
+                #expect(try await bench.fleet.outbox.ensureJob(for: starting) == .waiting, "it moved nothing")
+
+                _ = try await bench.move(starting, .running)
+                try await queue.remove(job.id)
+                #expect(try await bench.fleet.outbox.ensureJob(for: starting) == nil)
+                #expect(try await queue.job(job.id) == nil, "the VM runs: nothing is left to do")
+            }
+        }
+
         @Test func whileRedisIsAwayAMoveStillGoesThrough() async throws {
             try await RedisServer.with { server in
                 try await LiveRedis.$url.withValue(server.url) {

@@ -105,8 +105,8 @@ package struct Outbox: Sendable {
     }
 
     /// Sees to it that the job is there which moves a transitional environment on, for when Redis lost it. Harmless
-    /// when it is there: its id is fixed. Returns the state of the job, `failed` telling that its attempts are used up;
-    /// `nil` if the environment waits for no job.
+    /// when it is there, and when the environment has moved since it was read. Returns the state of the job, `failed`
+    /// telling that its attempts are used up; `nil` if the environment waits for no job, or for that one no longer.
     @discardableResult
     package func ensureJob(for environment: Environment) async throws -> JobState? {
         guard let pending = environment.pendingJob else { return nil }
@@ -116,11 +116,21 @@ package struct Outbox: Sendable {
         let job = OutboxJob(action: pending.action, jobID: pending.id, data: try data.json, policies: policies)
         return try await ServiceError.translating("Job \(job.jobID) not looked for") {
             let queue = try queue(of: job)
+            let state = try await queue.state(of: job.jobID)
+            guard state == .completed || state == .unknown else { return state }
             // A job that ended well has moved its environment. Should it not have, it has to run again.
-            if try await queue.state(of: job.jobID) == .completed { try await queue.remove(job.jobID) }
+            guard try await isCurrent(environment) else { return nil }
+            if state == .completed { try await queue.remove(job.jobID) }
             try await add(job)
             return try await queue.state(of: job.jobID)
         }
+    }
+
+    /// Whether the environment has not moved since it was read.
+    private func isCurrent(_ environment: Environment) async throws -> Bool {
+        let rows = try await database.query(
+            "SELECT FROM dev_environments WHERE id = \(environment.id) AND generation = \(environment.generation)")
+        return !rows.isEmpty
     }
 
     /// Adds a job to its queue.
