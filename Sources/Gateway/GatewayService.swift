@@ -21,7 +21,7 @@ import ServiceLifecycle
 /// the kernel has taken what was written before, so a slow reader slows its program down and costs no memory here.
 ///
 /// Shutdown: no connection is accepted, idle ones are closed and `/readyz` says no; requests under way may go on for
-/// `drainTimeout`; runs that still go on end with an `error` event; what is left two seconds later is cut.
+/// `drainTimeout`; runs that still go on end with an `error` event; what is left five seconds later is cut.
 package struct GatewayService: Service {
     private let operations: GatewayOperations
     private let registry: MetricRegistry

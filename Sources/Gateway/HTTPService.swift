@@ -31,7 +31,7 @@ struct HTTPService: Sendable {
                 try await Task.sleep(for: configuration.drainTimeout)  // the server ends before if it can
                 logger.warning("requests outlast the shutdown and are ended")
                 cutsShort.open()
-                try await Task.sleep(for: .seconds(2))  // for their last words
+                try await Task.sleep(for: .seconds(5))  // for their last words
             }
             defer { group.cancelAll() }
             try await group.next()
