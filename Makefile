@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 # lld: the linker that says nothing of Foundation's use of mktemp, and the faster one.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -use-ld=lld -Xlinker --strip-debug
-SHELL_SCRIPTS := .ci/run .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright Tests/Fuzz/run
+SHELL_SCRIPTS := .ci/run .ci/swift-test .ci/packages .ci/bullmq-clients .ci/schemathesis .ci/playwright Tests/Fuzz/run
 PRESERVED := DATABASE_URL,REDIS_URL,XDG_CONFIG_HOME,MARTLET_CREDENTIALS,MARTLET_HOST,MARTLET_PORT,MARTLET_DATA_DIR,$\
 	MARTLET_MASTER_KEY,MARTLET_MASTER_KEY_FILE,MARTLET_START_TIMEOUT,MARTLET_ALLOWED_ORIGINS,$\
 	MARTLET_METHOD_OVERRIDE,MARTLET_RATE_LIMITS,MARTLET_METRICS,MARTLET_EGRESS_DENY,MARTLET_LOG_LEVEL,MARTLET_LOG_FORMAT,$\
@@ -49,12 +49,12 @@ test: toolchain  ## everything, with the packages of all languages
 	@$(MAKE) -C sandbox test
 	@$(if $(FILTER),,$(MAKE) -C sandbox asan-test)
 	@$(if $(FILTER),,$(MAKE) -s -C sandbox fuzz SECONDS=20)
-	@swift test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
+	@.ci/swift-test --no-parallel $(if $(FILTER),--filter '$(FILTER)')  # each test loads the machine by itself
 	@$(if $(FILTER),,Tests/Fuzz/run --seconds 5)
 	@$(if $(FILTER),,Tests/Chaos/chaos --rounds 12 --users 8 --providers local)
 
 walls: toolchain runner  ## attacks the walls around runs at providers local and docker, ATTACKS=name,class
-	@MARTLET_ATTACKS='$(ATTACKS)' swift test --no-parallel --filter EndToEndTests.WallsTests
+	@MARTLET_ATTACKS='$(ATTACKS)' .ci/swift-test --no-parallel --filter EndToEndTests.WallsTests
 
 chaos: toolchain runner  ## kills parts of it at random under load, ROUNDS=300 times, and looks for broken promises
 	@swift build --product martlet
