@@ -131,7 +131,7 @@ struct Waker: Sendable {
             }
             group.addTask {
                 let since = ProvisionLogEntry(message: "", level: .info).timestamp  // now, and compares as text
-                try await fleet.provisionLog.withFollowing(environment.userID) { entries in
+                try await fleet.provisionLog.withFollowing(environment.id) { entries in
                     for try await entry in entries where entry.timestamp >= since { news.add(entry.message) }
                 }
                 return nil
