@@ -165,8 +165,9 @@ actor BannerProbe {
                 return false
             }
         }
-        // Said who we are, the server does not find our leaving worth a line in its log.
-        let farewell = Array("SSH-2.0-martlet\r\n".utf8)
+        // Who only wants to know calls itself a probe: OpenSSH (compat.c) ends at once, makes no process to shake hands
+        // with nobody, and finds it worth a line for administrators only (LogLevel INFO).
+        let farewell = Array("SSH-2.0-Probe-martlet\r\n".utf8)
         _ = write(descriptor, farewell, farewell.count)  // it is not waited for
         return greeting.starts(with: "SSH-".utf8)
     }
