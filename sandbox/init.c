@@ -9,15 +9,19 @@
 
 pid_t ssh_hand_off(const struct ssh *ssh, int socket)
 {
-    /* sshd sets this only when a shell or command starts: a connection that only forwards would wait 40 ms a turn. */
+    /* sshd sets this only when a shell or command starts: a connection that only forwards would wait 40 ms a turn. The
+     * banner tells, so that nobody starts a command for that. */
     int one = 1;
-    if (setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0)
+    const char *addendum = "-oVersionAddendum=tcp-nodelay";
+    if (setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) {
         warn("TCP_NODELAY was not set");
+        addendum = "-oVersionAddendum=none";
+    }
     pid_t child = fork();
     if (child < 0)
         warn("no process for an SSH connection");
     if (child == 0) {
-        char *const command[] = {(char *)ssh->program, "-i", "-e", "-f", (char *)ssh->config,
+        char *const command[] = {(char *)ssh->program, "-i", "-e", "-f", (char *)ssh->config, (char *)addendum,
                                  /* It asks that root owns what is the container's root's. */
                                  ssh->nested ? "-oStrictModes=no" : NULL, NULL};
         char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};

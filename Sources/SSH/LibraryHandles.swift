@@ -71,7 +71,8 @@ final class SessionHandle {
 
     // MARK: Connecting
 
-    func preferHostKey(_ algorithm: String) {
+    /// `algorithm` is that of the host key that is expected.
+    func preferMethods(hostKey algorithm: String) {
         // The others stay allowed, so that a machine that has another key is told by its fingerprint.
         let all = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,ssh-rsa"
         libssh2_session_method_pref(raw, LIBSSH2_METHOD_HOSTKEY, "\(algorithm),\(all)")
@@ -90,6 +91,9 @@ final class SessionHandle {
             [UInt8](UnsafeBufferPointer(start: $0, count: length))
         }
     }
+
+    /// The server's first line: protocol, program, and what its operator lets it add.
+    var greeting: String { libssh2_session_banner_get(raw).map { String(cString: $0) } ?? "" }
 
     func authenticate(user: String, privateKey: String) throws(SSHError) -> Attempt<Void> {
         let result = libssh2_userauth_publickey_frommemory(

@@ -36,8 +36,9 @@ extension SSHSession {
 
     /// OpenSSH turns Nagle's algorithm off at the first command of a connection, and only then; with it on, an answer
     /// over a forwarded port waits for our delayed acknowledgement, 44 ms instead of 0.7 (measured, OpenSSH 9.2). So
-    /// one command is started, and not waited for.
+    /// one command is started, and not waited for, unless the greeting says that it is off (`sandbox/init.c`).
     private func settleNagle() async throws {
+        guard handle?.greeting.hasSuffix(" tcp-nodelay") != true else { return }
         do {
             let channel = try await openSession()
             try await start("exec", "true", on: channel)
@@ -50,7 +51,7 @@ extension SSHSession {
     private func logIn() async throws {
         let pinned = try HostKey(endpoint.hostKey)
         let handle = try await SessionHandle(adopting: connectedSocket())
-        handle.preferHostKey(pinned.algorithm)
+        handle.preferMethods(hostKey: pinned.algorithm)
 
         life = .connecting(awaiting: "SSH handshake")
         try await repeating(handle) { () throws(SSHError) in try handle.handshake() }

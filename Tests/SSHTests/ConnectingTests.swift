@@ -105,6 +105,30 @@ extension Live {
             }
         }
 
+        /// A command at the beginning has the server answer at once; where it does so anyway, and says it, none is run.
+        @Test(arguments: [false, true])
+        func aCommandIsRunOnlyWhereItIsNeeded(isPrompt: Bool) async throws {
+            try await withTemporaryDirectory { directory in
+                let file = "\(directory)/commands"
+                var settings = ["ForceCommand echo \"$SSH_ORIGINAL_COMMAND\" >>\(file)"]
+                if isPrompt { settings.append("VersionAddendum tcp-nodelay") }
+                let expected = isPrompt ? ["asked"] : ["asked", "true"]
+                try await SSHServer.with(settings: settings) { server in
+                    try await withSession(to: server.endpoint) { session in
+                        _ = try await session.exec("asked")
+                        try await eventually(describing: "the commands") { lines(of: file) == expected }
+                    }
+                    try await eventually(describing: "the connection's end") { await server.connections.isEmpty }
+                    #expect(lines(of: file) == expected)
+                }
+            }
+        }
+
+        private func lines(of file: String) -> [String] {
+            let text = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
+            return text.split(separator: "\n").map(String.init).sorted()
+        }
+
         private func fingerprintByOpenSSH(_ key: String) async throws -> String {
             try await withTemporaryDirectory { directory in
                 try Data(key.utf8).write(to: URL(fileURLWithPath: "\(directory)/key.pub"))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import unittest
@@ -68,6 +69,13 @@ class LocalVMTests(unittest.TestCase):
         self.assertEqual((plain.stdout, plain.stderr, plain.returncode), ("martlet\n", "err\n", 3))
         terminal = subprocess.run([*self.vm.ssh("-tt"), "tty"], capture_output=True, text=True, timeout=20, input="")
         self.assertIn("/dev/pts/", terminal.stdout)
+
+    def test_the_greeting_says_that_answers_are_not_held_back(self):
+        with socket.create_connection(("127.0.0.1", self.vm.port), 10) as connection:
+            greeting = connection.makefile("rb").readline()
+            connection.sendall(b"SSH-2.0-test\r\n")  # or the server would write of it in its log
+        self.assertTrue(greeting.startswith(b"SSH-2.0-OpenSSH"), greeting)
+        self.assertTrue(greeting.endswith(b" tcp-nodelay\r\n"), greeting)
 
     def test_the_home_is_kept_between_runs_and_seen_by_ssh(self):
         self.runner.run("bash", "echo from a run > ~/note")
