@@ -73,6 +73,10 @@ final class SessionHandle {
 
     /// `algorithm` is that of the host key that is expected.
     func preferMethods(hostKey algorithm: String) {
+        // OpenSSH computes on curve25519 by itself, in portable C, and on P-256 by OpenSSL's assembly.
+        let exchanges = "ecdh-sha2-nistp256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp384"
+        let groups = "ecdh-sha2-nistp521,diffie-hellman-group16-sha512,diffie-hellman-group14-sha256"
+        libssh2_session_method_pref(raw, LIBSSH2_METHOD_KEX, "\(exchanges),\(groups)")
         // The others stay allowed, so that a machine that has another key is told by its fingerprint.
         let all = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,ssh-rsa"
         libssh2_session_method_pref(raw, LIBSSH2_METHOD_HOSTKEY, "\(algorithm),\(all)")
