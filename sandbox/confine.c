@@ -212,5 +212,5 @@ void confine_program(const struct config *config, const struct confinement *conf
     prctl(PR_SET_DUMPABLE, 1); /* changing user cleared it, and with it the program's own /proc/self */
     if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) /* 5.11; every descriptor was born so anyway */
         warn("close_range: %s", strerror(errno));
-    policy_apply(filter);
+    filter_apply(filter);
 }

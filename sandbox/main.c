@@ -8,7 +8,7 @@
  *   warden      a child of the server where the home's storage keeps no size (home.c).
  *   init        PID 1 of the run's own namespaces. Mounts, forks the program's process, reaps, and reports over a socket
  *     |         pair (stage.c, confine.c). It neither sees nor executes anything of the request.
- *   program     an unprivileged process under limits and a seccomp filter (program.c, policy.c), which waits to be told
+ *   program     an unprivileged process under limits and a seccomp filter (program.c, filter.c), which waits to be told
  *               what to become, and whatever it starts.
  *
  * A kit is an init with its program's process, made without a request (kit.c). A supervisor makes one, or takes one from
@@ -179,7 +179,7 @@ int main(int count, char **words)
     runner.fresh_network = shared_zeroes(PICTURE_SIZE);
     runner.confinement = confinement_probe(&runner.config, runner.fresh_network);
     leftovers_prepare(&runner);
-    policy_compile(&runner.filter);
+    runner.filter = filter_program();
     runtimes_load(&runner.runtimes, runner.config.runtimes);
     return server_main(&runner, &options.ssh);
 }

@@ -6,11 +6,13 @@
  * the kernel that most of its escalation bugs were found in, which an honest program meets when it probes, and
  * should hear "not permitted". Both are one program, the second list first; README.md has the tables with reasons.
  *
- * A call by another architecture's table (int 0x80, x32) kills: nothing honest makes one here. */
+ * A call by another architecture's table (int 0x80, x32) kills: nothing honest makes one here.
+ *
+ * This runs when the runner is built (policy_program.c), for libseccomp takes milliseconds for it. */
+#include "policy.h"
 #include "runner.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -22,7 +24,6 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* By name: a kernel's headers may be older than the call. One that libseccomp does not know is skipped. */
@@ -301,7 +302,7 @@ static scmp_filter_ctx permissions(void)
     return filter;
 }
 
-/* Compiling takes longer than many a run: it is done once, through a file, and kept. */
+/* Through a file: libseccomp 2.5 has no other way. */
 static struct sock_fprog compiled_filter(scmp_filter_ctx filter)
 {
     struct sock_fprog program;
@@ -336,10 +337,4 @@ void policy_compile(struct sock_fprog *program)
     memcpy(program->filter + first.len, second.filter, second.len * sizeof *program->filter);
     free(first.filter);
     free(second.filter);
-}
-
-void policy_apply(const struct sock_fprog *program)
-{
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0)
-        die_errno("seccomp");
 }

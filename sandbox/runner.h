@@ -186,11 +186,10 @@ void cgroup_enter(const struct cgroup *group);
 void cgroup_usage(const struct cgroup *group, struct cgroup_usage *usage);
 void cgroup_remove(struct cgroup *group);
 
-/* ---- policy.c: the seccomp filter ------------------------------------------------------------- */
+/* ---- filter.c: the seccomp filter, as policy.c has made it -------------------------------------- */
 
-/* Compiles the filter once; every run loads the same program. */
-void policy_compile(struct sock_fprog *program);
-void policy_apply(const struct sock_fprog *program);
+struct sock_fprog filter_program(void);
+void filter_apply(const struct sock_fprog *program);
 
 /* ---- confine.c: namespaces, mounts, privileges ------------------------------------------------ */
 
