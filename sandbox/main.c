@@ -35,6 +35,7 @@
  * Without privilege for namespaces the init is a subreaper, the run has a private directory instead of a private /tmp,
  * and leftovers are found by descent. `ping` says which confinement is in force. README.md has the rest. */
 #include "networks.h"
+#include "assemble.h"
 #include "runner.h"
 
 #include <fcntl.h>
@@ -52,6 +53,7 @@ static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "       and with either: [--egress-fd N]\n"
                             "       martlet-runner nest\n"
                             "       martlet-runner terminal start|list|end ID\n"
+                            "       martlet-runner assemble STEP... -- COMMAND...\n"
                             "\n"
                             "serve  answers run requests on the loopback port of its configuration.\n"
                             "init   does the same as the first process of a VM, and gives each connection accepted\n"
@@ -60,6 +62,9 @@ static const char usage[] = "Usage: martlet-runner serve --config FILE\n"
                             "       CAP_NET_ADMIN, by which it could be brought back. --nest makes a container's root the\n"
                             "       root of a user namespace, where runs can have namespaces of their own.\n"
                             "nest   succeeds where --nest would.\n"
+                            "assemble  takes steps on the machine, outside of a VM that is to start: write TEXT FILE, copy\n"
+                            "       FROM TO (descriptors), unshare (mounts, control groups), bind SOURCE TARGET OPTIONS, home\n"
+                            "       IMAGE TARGET, cover TARGET. A mount that fails is exit code 32.\n"
                             "\n"
                             "--egress-fd: the inherited descriptor N leads to martlet-egress, which gives runs a way\n"
                             "out of the VM.\n"
@@ -139,9 +144,11 @@ int main(int count, char **words)
         return !nest_works();
     if (!strcmp(mode, "terminal"))
         return terminal_main(count - 1, words + 1);
+    if (!strcmp(mode, "assemble"))
+        return assemble_main(count - 2, words + 2);
     bool is_init = !strcmp(mode, "init");
     if (!is_init && strcmp(mode, "serve"))
-        misuse("say serve, init, nest or terminal");
+        misuse("say serve, init, nest, terminal or assemble");
     struct options options = parse_options(count - 1, words + 1);
     bool has_ssh = options.ssh.program && options.ssh.config;
     if (is_init != has_ssh || is_init != ((options.ssh.listener >= 0) != (options.listen_port > 0)))

@@ -42,8 +42,14 @@ import Testing
         #expect(other.members().isEmpty)
     }
 
-    @Test(arguments: [("plain", "'plain'"), ("it's", "'it'\\''s'"), ("", "''"), ("$(x) `y`", "'$(x) `y`'")])
-    func wordsForTheShellAreQuoted(text: String, quoted: String) {
-        #expect(shellQuoted(text) == quoted)
+    /// The group becomes the root of the namespace, which is made between the two.
+    @Test func versionTwoIsJoinedBeforeItsNamespaceAndDividedAfter() {
+        let group = ControlGroup(hierarchy: .unified(mount: "/g"), path: "/martlet/s/vm")
+        #expect(group.joining.before.map(\.words) == [["write", "0", "/g/martlet/s/vm/cgroup.procs"]])
+        #expect(
+            group.joining.after.map(\.words) == [
+                ["write", "0", "/g/martlet/s/vm/init/cgroup.procs"],
+                ["write", "+memory +cpu +pids", "/g/martlet/s/vm/cgroup.subtree_control"],
+            ])
     }
 }

@@ -1,7 +1,7 @@
 import Cryptography
 import Foundation
 
-/// The OCI bundle of a VM: its root tree, crun's configuration, and the table of mounts the launcher makes first.
+/// The OCI bundle of a VM: its root tree, crun's configuration, and the mounts the launcher makes first.
 ///
 /// Compared at each start with what it would be now, so a newer Martlet or changed limits take effect with it. The root tree is small and
 /// read-only: directories to mount on, and a generated `/etc`. The VM's root does not own most of it, and so could
@@ -102,7 +102,6 @@ struct Bundle {
         entries.append(
             .file(directory.rootfs + Guest.runner, text: "", mode: 0o755, owner: ids.base))
         entries += try configurationFiles()
-        entries.append(.file(directory.mountTable, text: mountTable(), mode: 0o600, owner: 0))
         let container = try json(containerConfiguration())
         entries.append(.file("\(directory.bundle)/config.json", text: container, mode: 0o600, owner: 0))
         return entries
@@ -163,30 +162,23 @@ struct Bundle {
 
     // MARK: Mounts
 
-    /// For `mount --all --fstab`: one program for all of them.
-    private func mountTable() -> String {
-        var lines: [(String, String, String, String)] = []
+    /// What the launcher mounts, in its own mount namespace, before crun starts.
+    var mounts: [AssemblyStep] {
+        var steps: [AssemblyStep] = []
         if case .separate(_, let unified?) = group.hierarchy {
             // crun refuses a machine with both versions, and looks for this mount to tell.
-            lines.append(("tmpfs", unified, "tmpfs", "size=4k"))
+            steps.append(.cover(unified))
         }
-        lines.append((directory.rootfs, root, "none", "bind"))
+        steps.append(.bind(directory.rootfs, to: root))
         let home = root + Guest.home
-        if hasImage {
-            lines.append((directory.homeImage, home, "ext4", "loop,nosuid,nodev,noatime,discard,noinit_itable"))
-        } else {
-            lines.append((directory.homeDirectory, home, "none", "bind,nosuid,nodev"))
+        steps.append(
+            hasImage
+                ? .home(directory.homeImage, to: home)
+                : .bind(directory.homeDirectory, to: home, options: ["nosuid", "nodev"]))
+        for (source, target) in [(configuration.runner, Guest.runner), (configuration.runtimes, Guest.runtimes)] {
+            steps.append(.bind(source, to: root + target, options: ["ro", "nosuid", "nodev"]))
         }
-        lines.append((configuration.runner, root + Guest.runner, "none", "bind,ro,nosuid,nodev"))
-        lines.append((configuration.runtimes, root + Guest.runtimes, "none", "bind,ro,nosuid,nodev"))
-        func field(_ text: String) -> String {
-            text.utf8.map { byte in
-                byte <= 0x20 || byte == UInt8(ascii: "\\")
-                    ? "\\" + String(repeating: "0", count: byte < 8 ? 2 : byte < 64 ? 1 : 0) + String(byte, radix: 8)
-                    : String(decoding: [byte], as: UTF8.self)
-            }.joined()
-        }
-        return lines.map { "\(field($0.0)) \(field($0.1)) \($0.2) \($0.3) 0 0\n" }.joined()
+        return steps
     }
 
     private func containerConfiguration() -> ContainerConfiguration {

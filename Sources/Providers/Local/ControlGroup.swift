@@ -115,22 +115,22 @@ struct ControlGroup: Sendable {
 
     // MARK: Using
 
-    /// Shell commands that make the shell a member: the first before its cgroup namespace is made, whose root the
-    /// group becomes; the second after.
+    /// What makes a process a member: the first before its cgroup namespace is made, whose root the group becomes;
+    /// the second after.
     ///
     /// A thread that moves itself by `tasks` spares the kernel a lock over all processes (`cgroup_procs_write_start`
-    /// in its `kernel/cgroup/cgroup.c`) that is worth 24 ms; a shell has one thread. Version 2 has no such file.
-    var joining: (before: String, after: String) {
+    /// in its `kernel/cgroup/cgroup.c`) that is worth 24 ms. Version 2 has no such file.
+    var joining: (before: [AssemblyStep], after: [AssemblyStep]) {
         switch hierarchy {
         case .separate:
-            (directories.map { "echo 0 >\(shellQuoted($0 + "/tasks"))" }.joined(separator: "\n"), "")
+            (directories.map { .write("0", to: $0 + "/tasks") }, [])
         case .unified(let mount):
             (
-                "echo $$ >\(shellQuoted(mount + path + "/cgroup.procs"))",
-                """
-                echo $$ >\(shellQuoted(mount + path + "/init/cgroup.procs"))
-                echo +memory +cpu +pids >\(shellQuoted(mount + path + "/cgroup.subtree_control"))
-                """
+                [.write("0", to: mount + path + "/cgroup.procs")],
+                [
+                    .write("0", to: mount + path + "/init/cgroup.procs"),
+                    .write("+memory +cpu +pids", to: mount + path + "/cgroup.subtree_control"),
+                ]
             )
         }
     }
@@ -206,9 +206,4 @@ struct ControlGroup: Sendable {
         }
         body(directory)
     }
-}
-
-/// As one word of a shell command.
-func shellQuoted(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
 }

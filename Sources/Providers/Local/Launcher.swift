@@ -1,12 +1,11 @@
 import EventLoop
 import Foundation
 
-/// Starts the container of a VM, with as few programs as it takes.
+/// Starts the container of a VM, by one process that becomes one program after the other.
 ///
-/// `sh` enters the control group and becomes `unshare`, which makes a private mount namespace and a control group
-/// namespace and becomes `sh`, which has `mount` assemble the tree in that namespace and becomes `crun run --detach`. Where
-/// runs may have a network it becomes `martlet-egress` first, which leaves a process outside of the VM, in its control
-/// group, for as long as the VM lives.
+/// The runner (`assemble`) enters the control group, makes a private mount namespace and a control group namespace,
+/// assembles the tree in it and becomes `crun run --detach`. Where runs may have a network it becomes `martlet-egress`
+/// first, which leaves a process outside of the VM, in its control group, for as long as the VM lives.
 /// When crun has ended, only the VM's own namespaces hold what was mounted: it vanishes with the VM, and the machine
 /// never sees it.
 struct Launcher: Sendable {
@@ -19,6 +18,7 @@ struct Launcher: Sendable {
     let directory: VMDirectory
     let configuration: LocalProvider.Configuration
     let group: ControlGroup
+    let mounts: [AssemblyStep]
     /// Who moves what runs send to the internet; `nil`: nothing is moved.
     let egressUser: UInt32?
 
@@ -29,7 +29,7 @@ struct Launcher: Sendable {
         let input = open(directory.emptyInput, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
         guard input >= 0 else { throw Files.failure("make", directory.emptyInput, errno) }
         defer { close(input) }
-        var command = ChildProcess.Command("sh", ["-ec", script.outer, "martlet-launcher", script.inner])
+        var command = ChildProcess.Command(configuration.runner, arguments)
         command.environment = Self.environment
         command.workingDirectory = "/"
         command.input = .descriptor(input)
@@ -44,34 +44,28 @@ struct Launcher: Sendable {
             await child.send(.kill)
             throw error
         }
-        // mount(8): 32 a mount failed, 64 some did.
-        if ending == .exited(32) || ending == .exited(64) { throw MountFailed() }
+        if ending == .exited(32) { throw MountFailed() }
         guard ending.isSuccess else {
             throw ProviderError(.failed, "The launcher \(ending).", hint: "See the VM's log.")
         }
     }
 
-    private var script: (outer: String, inner: String) {
-        let joining = group.joining
-        let crun = [
-            configuration.crun, "--root=\(directory.runtimeState)", "--cgroup-manager=disabled", "run", "--detach",
-            "--preserve-fds=\(egressUser == nil ? 1 : 2)", "--bundle=\(directory.bundle)",
-            "--pid-file=\(directory.processIdentifier)", directory.name,
-        ]
+    private var arguments: [String] {
         // The channel to the program outside takes descriptor 4, where the lock is until then.
+        let moving = egressUser == nil ? [] : [AssemblyStep.copyDescriptor(4, to: 5)]
+        let joining = group.joining
+        let steps = joining.before + moving + [.unshare] + joining.after + mounts
         let egress =
             egressUser.map { user in
                 [configuration.egress, "--descriptor", "4", "--user", String(user)]
                     + configuration.egressDenied.flatMap { ["--deny", $0] } + ["--"]
             } ?? []
-        let moving = egress.isEmpty ? "" : "\nexec 5<&4"
-        let outer = joining.before + moving + "\nexec unshare --mount --cgroup sh -ec \"$1\""
-        let inner = """
-            \(joining.after)
-            mount --all --fstab \(shellQuoted(directory.mountTable))
-            exec \((egress + crun).map(shellQuoted).joined(separator: " "))
-            """
-        return (outer, inner)
+        let crun = [
+            configuration.crun, "--root=\(directory.runtimeState)", "--cgroup-manager=disabled", "run", "--detach",
+            "--preserve-fds=\(egressUser == nil ? 1 : 2)", "--bundle=\(directory.bundle)",
+            "--pid-file=\(directory.processIdentifier)", directory.name,
+        ]
+        return ["assemble"] + steps.flatMap(\.words) + ["--"] + egress + crun
     }
 }
 

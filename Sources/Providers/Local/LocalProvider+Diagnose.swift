@@ -23,9 +23,8 @@ extension LocalProvider {
                     + "mounts), and this is user \(geteuid()). Run it as root.")
         }
         let programs = [
-            (configuration.crun, "crun"), ("unshare", "util-linux"), ("mount", "mount"), ("mkfs.ext4", "e2fsprogs"),
-            ("e2fsck", "e2fsprogs"), ("resize2fs", "e2fsprogs"), ("debugfs", "e2fsprogs"),
-            (configuration.sshd, "openssh-server"),
+            (configuration.crun, "crun"), ("mkfs.ext4", "e2fsprogs"), ("e2fsck", "e2fsprogs"),
+            ("resize2fs", "e2fsprogs"), ("debugfs", "e2fsprogs"), (configuration.sshd, "openssh-server"),
         ]
         for (program, package) in programs where findProgram(program) == nil {
             problems.append("\(program) is not installed. Install the Debian package \(package).")

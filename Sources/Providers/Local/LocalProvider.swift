@@ -245,7 +245,8 @@ package final class LocalProvider: VMProvider {
         if let size = Files.size(of: vm.directory.log), size > Self.logLimit { unlink(vm.directory.log) }
         let logStart = Files.size(of: vm.directory.log) ?? 0
         do {
-            try bundle(of: vm, spec, ids, home).write()
+            let bundle = try bundle(of: vm, spec, ids, home)
+            try bundle.write()
             try vm.group.make(for: spec, ids: ids)
             let port = try await Self.listen(preferring: vm.directory.loadPort()) { listener, port in
                 if port != vm.directory.loadPort() {
@@ -254,7 +255,8 @@ package final class LocalProvider: VMProvider {
                 let egressUser =
                     spec.network && self.configuration.egressProblem == nil ? ids.base + Self.egressUser : nil
                 try await Launcher(
-                    directory: vm.directory, configuration: self.configuration, group: vm.group, egressUser: egressUser
+                    directory: vm.directory, configuration: self.configuration, group: vm.group,
+                    mounts: bundle.mounts, egressUser: egressUser
                 )
                 .launch(listener: listener, lock: lock)
                 return port

@@ -32,7 +32,6 @@ struct VMDirectory: Sendable {
     var rootfs: String { "\(path)/rootfs" }
     var bundle: String { "\(path)/bundle" }
     var bundleDigest: String { "\(path)/bundle.digest" }
-    var mountTable: String { "\(path)/bundle/fstab" }
     var processIdentifier: String { "\(path)/init.pid" }
     var log: String { "\(path)/log" }
     var emptyInput: String { "\(path)/empty" }
