@@ -132,21 +132,25 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         control(EPOLL_CTL_MOD, descriptor, interest, generation: watch.generation)
     }
 
-    /// Ends the watch. Call before the descriptor is closed; does nothing if it is not watched.
-    package func unwatch(_ descriptor: Int32) {
+    /// Ends the watch; does nothing if it is not watched. Call before the descriptor is closed, unless it is a library's
+    /// that closes first and tells then (`mayBeClosed`): by that the kernel has ended the watch.
+    package func unwatch(_ descriptor: Int32, mayBeClosed: Bool = false) {
         assertIsolated()
         guard watches.removeValue(forKey: descriptor) != nil else { return }
-        control(EPOLL_CTL_DEL, descriptor, [], generation: 0)
+        // ENOENT: the number is another file's already.
+        control(EPOLL_CTL_DEL, descriptor, [], generation: 0, accepting: mayBeClosed ? [EBADF, ENOENT] : [])
     }
 
     private func control(
-        _ operation: Int32, _ descriptor: Int32, _ interest: Readiness, generation: UInt32
+        _ operation: Int32, _ descriptor: Int32, _ interest: Readiness, generation: UInt32,
+        accepting codes: [Int32] = []
     ) {
         let token = UInt64(generation) << 32 | UInt64(UInt32(bitPattern: descriptor))
         var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: token))
         let result = epoll_ctl(epoll, operation, descriptor, &event)
         let code = errno
-        precondition(result == 0, "epoll_ctl \(operation) on descriptor \(descriptor): errno \(code)")
+        precondition(
+            result == 0 || codes.contains(code), "epoll_ctl \(operation) on descriptor \(descriptor): errno \(code)")
     }
 
     // MARK: Timers

@@ -197,7 +197,8 @@ actor TransferEngine {
 
     fileprivate func watch(_ descriptor: Int32, _ what: Int32) {
         if what == CURL_POLL_REMOVE {
-            if watched.remove(descriptor) != nil { loop.unwatch(descriptor) }
+            // libcurl 7.88 (`cf_socket_close`) has closed by then what was still connecting.
+            if watched.remove(descriptor) != nil { loop.unwatch(descriptor, mayBeClosed: true) }
             return
         }
         var interest: EventLoop.Readiness = []
