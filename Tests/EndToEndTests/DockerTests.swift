@@ -60,7 +60,8 @@ import Testing
                 let shown = try await Self.read(socket, until: "42-é")
                 #expect(shown.contains("31 101\r\n/dev/pts/"), "\(shown)")
                 try await socket.send(text: #"{"resize":{"rows":40,"columns":120}}"#)
-                try await socket.send(Array("stty size; sleep 600\n".utf8))
+                // One job: between two of the shell's, the terminal would interrupt the one that has ended.
+                try await socket.send(Array("sh -c 'stty size; exec sleep 600'\n".utf8))
                 try await Self.read(socket, until: "40 120\r\n")
                 try await socket.send([3])  // to the program that is in front, by the terminal itself
                 try await socket.send(Array("echo $?\n".utf8))
