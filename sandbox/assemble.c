@@ -31,11 +31,8 @@ static _Noreturn void mount_failed(const char *what, const char *where)
 /* write TEXT FILE: into a file that is there, such as one of a control group. */
 static void write_step(char **words)
 {
-    int file = open(words[1], O_WRONLY | O_CLOEXEC);
-    size_t length = strlen(words[0]);
-    if (file < 0 || write(file, words[0], length) != (ssize_t)length)
+    if (!write_text_at(AT_FDCWD, words[1], words[0]))
         die("writing '%s' to %s: %s", words[0], words[1], strerror(errno));
-    close(file);
 }
 
 /* copy FROM TO: a descriptor. */

@@ -11,6 +11,9 @@ struct HTTPService: Sendable {
     let dispatcher: Dispatcher
     let logger: Logger
 
+    /// How long requests that are cut short may take to say so; then their connections are closed.
+    private static let lastWords = Duration.seconds(5)
+
     /// Serves until the graceful shutdown is over or the task is cancelled. Throws if it cannot listen.
     func run(isShuttingDown: Latch, onRunning: @escaping @Sendable (_ port: Int) async -> Void) async throws {
         let cutsShort = Latch()
@@ -31,7 +34,7 @@ struct HTTPService: Sendable {
                 try await Task.sleep(for: configuration.drainTimeout)  // the server ends before if it can
                 logger.warning("requests outlast the shutdown and are ended")
                 cutsShort.open()
-                try await Task.sleep(for: .seconds(5))  // for their last words
+                try await Task.sleep(for: Self.lastWords)  // the server ends before if it can
             }
             defer { group.cancelAll() }
             try await group.next()

@@ -36,10 +36,7 @@ extension Live {
 
         @Test func aJobThatRedisLostIsMadeAgain() async throws {
             try await withFleet { bench in
-                let caller = try await bench.caller()
-                let vm = try await bench.vm(.stopped, of: caller)
-                let starting = try await bench.fleet.environments.requestStart(vm.id, actor: AuditActor(caller))
-                let job = try #require(starting.pendingJob)
+                let (vm, starting, job) = try await startingVM(bench)
                 try await bench.fleet.controlQueue.remove(job.id)
                 for _ in 0..<2 {
                     #expect(try await bench.fleet.outbox.ensureJob(for: starting) == .waiting)
@@ -53,10 +50,7 @@ extension Live {
         /// Who waits for a VM reads its row and then looks for its job, which may have ended between the two.
         @Test func aJobThatEndedIsMadeAgainOnlyIfItsEnvironmentHasNotMoved() async throws {
             try await withFleet { bench in
-                let caller = try await bench.caller()
-                let vm = try await bench.vm(.stopped, of: caller)
-                let starting = try await bench.fleet.environments.requestStart(vm.id, actor: AuditActor(caller))
-                let job = try #require(starting.pendingJob)
+                let (_, starting, job) = try await startingVM(bench)
                 let queue = bench.fleet.controlQueue
                 let worker = QueueWorker(queue: queue, name: "w", concurrency: 1, logger: quiet) { _, _ in nil }
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -71,6 +65,16 @@ extension Live {
                 #expect(try await bench.fleet.outbox.ensureJob(for: starting) == nil)
                 #expect(try await queue.job(job.id) == nil, "the VM runs: nothing is left to do")
             }
+        }
+
+        /// A VM as it was stopped, as it starts, and the job that is to start it.
+        private func startingVM(
+            _ bench: Bench
+        ) async throws -> (vm: Environment, starting: Environment, job: (action: EnvironmentAction, id: String)) {
+            let caller = try await bench.caller()
+            let vm = try await bench.vm(.stopped, of: caller)
+            let starting = try await bench.fleet.environments.requestStart(vm.id, actor: AuditActor(caller))
+            return (vm, starting, try #require(starting.pendingJob))
         }
 
         @Test func whileRedisIsAwayAMoveStillGoesThrough() async throws {
